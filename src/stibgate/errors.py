@@ -1,0 +1,222 @@
+"""One tree of errors; each carries a hint: what its reader can do next.
+
+    StibgateError                    exit_code 1
+    ├── ConfigError                  78: every problem of a configuration, found in one pass
+    ├── SignatureRefused             a delivery that did not prove itself; `reason` stays inside the house
+    ├── NotUnderstood                authentic, but not the documented shape: quarantined, never refused
+    ├── DeliveryRefused              an answer of the public listener that stores nothing
+    ├── SinkError
+    │   ├── SinkUnavailable          transient: try the same batch later
+    │   └── SinkRejected             permanent: the whole batch will never be taken as it is
+    ├── StoreError
+    │   ├── StoreUnavailable         75: cannot store now (busy, closing, failed)
+    │   ├── StoreTimeout             75: no confirmation in time; it may still be stored
+    │   ├── StoreFull                75: free space is below `min_free`, or the disk is full
+    │   ├── StoreLocked              75: another process holds the store
+    │   ├── SchemaTooNew             78: written by a newer stibgate
+    │   └── IllegalTransition        a bug of ours: a signal that the task's state does not allow
+    ├── UsageError                   2: the command was asked for something it does not do
+    ├── AddressInUse                 75: another program listens there
+    ├── PermissionRefused            77: a file or folder that must be readable or writable is not
+    └── ServiceUnreachable           69: no running service answers
+
+To the sender we say little, to the operator all: nothing here is written into an HTTP answer but
+`DeliveryRefused.status` and its title.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 69
+EXIT_TEMPORARY = 75
+EXIT_PERMISSION = 77
+EXIT_CONFIG = 78
+
+
+class StibgateError(Exception):
+    """Anything that stibgate says went wrong, with a hint about what to do.
+
+    Args:
+        message: What happened, in one line, without personal data or secrets.
+        hint: What the reader can do next; printed on its own line.
+    """
+
+    exit_code: int = EXIT_FAILED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a configuration.
+
+    Attributes:
+        where: `config.toml:92`, `environment` or `credentials`.
+        path: The key path, `sinks.drop.rotate_rows`, or the variable's name.
+        seen: The value found, masked when it may be a secret; empty when nothing was there.
+        allowed: What is allowed there, in words.
+    """
+
+    where: str
+    path: str
+    seen: str
+    allowed: str
+
+    def __str__(self) -> str:
+        """Return the one line that a person reads."""
+        seen = f"  {self.seen}" if self.seen else ""
+        return f"{self.where}  {self.path}{seen}  {self.allowed}"
+
+
+class ConfigError(StibgateError):
+    """Every problem of a configuration, found in one pass."""
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
+        count = len(problems)
+        noun = "problem" if count == 1 else "problems"
+        super().__init__(
+            f"{count} {noun} in the configuration. Nothing was started.",
+            hint=hint or "Every key is described in config.example.toml; `stibgate config check` tries again.",
+        )
+        self.problems = tuple(problems)
+
+
+class AuthReason(StrEnum):
+    """Why a delivery did not prove itself; for logs and the console, never for the sender."""
+
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    REPEATED = "repeated"
+    MISMATCH = "mismatch"
+    STALE = "stale"
+    FUTURE = "future"
+    EXPIRED_SECRET = "expired_secret"  # noqa: S105  (a reason, not a password)
+
+
+class SignatureRefused(StibgateError):
+    """The delivery did not prove itself."""
+
+    def __init__(self, reason: AuthReason, message: str = "", *, hint: str = "") -> None:
+        super().__init__(
+            message or f"signature {reason}",
+            hint=hint or "Run `stibgate verify --explain` on a capture of the delivery.",
+        )
+        self.reason = reason
+
+
+class NotUnderstood(StibgateError):
+    """An authentic delivery whose body is not the documented shape; it is quarantined."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message, hint="The body is kept whole; it can be replayed once it is understood.")
+        self.reason = reason
+
+
+class DeliveryRefused(StibgateError):
+    """An answer of the public listener that stores nothing.
+
+    Args:
+        status: The HTTP status.
+        title: The short public title; says nothing about why authentication failed.
+        reason: A closed word for log and console.
+        retry_after_s: Whole seconds for `Retry-After`, when the sender may come back.
+        close: Whether the connection must not be used again.
+    """
+
+    def __init__(
+        self, status: int, title: str, reason: str, *, retry_after_s: int | None = None, close: bool = False
+    ) -> None:
+        super().__init__(f"{status} {title}", hint=f"reason: {reason}")
+        self.status = status
+        self.title = title
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        self.close = close
+
+
+class SinkError(StibgateError):
+    """A sink did not take a batch."""
+
+
+class SinkUnavailable(SinkError):
+    """Transient: the same batch may be taken later.
+
+    Args:
+        message: What happened, without personal data.
+        hint: What an operator can do.
+        retry_after_s: Seconds to wait when the sink said so.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint or "It will be tried again by itself.")
+        self.retry_after_s = retry_after_s
+
+
+class SinkRejected(SinkError):
+    """Permanent: this batch will never be taken as it is."""
+
+
+class StoreError(StibgateError):
+    """The store could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot write now; nothing was acknowledged."""
+
+    exit_code = EXIT_TEMPORARY
+
+
+class StoreTimeout(StoreUnavailable):
+    """The store did not confirm in time. What was handed over may still be stored."""
+
+
+class StoreFull(StoreUnavailable):
+    """Free space is below `storage.min_free`, or the disk is full; nothing was acknowledged."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the store."""
+
+    exit_code = EXIT_TEMPORARY
+
+
+class SchemaTooNew(StoreError):
+    """The database was written by a newer stibgate."""
+
+    exit_code = EXIT_CONFIG
+
+
+class IllegalTransition(StoreError):
+    """A signal that the task's state does not allow; a bug of ours, and nothing was changed."""
+
+
+class UsageError(StibgateError):
+    """The command was asked for something it does not do."""
+
+    exit_code = EXIT_USAGE
+
+
+class AddressInUse(StibgateError):
+    """Another program listens on a configured address."""
+
+    exit_code = EXIT_TEMPORARY
+
+
+class PermissionRefused(StibgateError):
+    """A file or folder that must be readable or writable is not."""
+
+    exit_code = EXIT_PERMISSION
+
+
+class ServiceUnreachable(StibgateError):
+    """No running service answers."""
+
+    exit_code = EXIT_UNREACHABLE
