@@ -1,0 +1,124 @@
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stibgate.domain.event import JOB_FAILED, JOB_SUCCEEDED, RECORDS_PUSHED, Event, QuarantineReason
+from stibgate.errors import NotUnderstood
+from stibgate.events import READERS, shapes
+from stibgate.events.envelope import parse, resolve
+
+SAMPLES = Path(__file__).parent / "samples"
+WRAPPED = sorted(path for path in SAMPLES.glob("*.json") if not path.name.startswith("documented_"))
+JOB = "018f4f8f-1f42-7a8c-8cf2-8a4c2b0d3a4e"
+
+
+@pytest.mark.parametrize("path", WRAPPED, ids=lambda path: path.stem)
+def test_sample(path: Path):
+    """Every envelope that a job event may come in says the same job, as thin or as full as it is."""
+    sample = json.loads(path.read_text(encoding="utf-8"))
+    document = parse(json.dumps(sample["body"]).encode())
+    event = resolve(document, header_event_type=sample["header_event_type"])
+    assert {name: asdict(event)[name] for name in sample["expect"]} == sample["expect"]
+    if event.known:
+        assert len(READERS[event.event_type].raw_records(document)) == event.record_count
+
+
+def test_documented_push():
+    """The push of Stibnite's own document is understood as it stands there."""
+    document = parse((SAMPLES / "documented_push.json").read_bytes())
+    assert resolve(document, header_event_type=None) == Event(
+        event_type=RECORDS_PUSHED,
+        known=True,
+        record_count=1,
+        search_id="search_123",
+        partner_customer_id="customer_123",
+        partner_user_id="user_123",
+    )
+    assert READERS[RECORDS_PUSHED].raw_records(document)[0]["prospect_id"] == "5x5-person-123"
+
+
+def test_documented_job():
+    """The job of Stibnite's own document is understood bare, with the event type in the header only."""
+    document = parse((SAMPLES / "documented_job.json").read_bytes())
+    event = resolve(document, header_event_type=JOB_SUCCEEDED)
+    assert event == Event(event_type=JOB_SUCCEEDED, known=True, record_count=1, job_id=JOB)
+    assert READERS[JOB_SUCCEEDED].raw_records(document)[0]["person_id"] == "person_123"
+
+
+def refused(document: dict[str, Any]) -> bool:
+    with pytest.raises(NotUnderstood) as caught:
+        resolve(document, header_event_type=None)
+    return caught.value.reason == QuarantineReason.ENVELOPE
+
+
+@pytest.mark.parametrize("event_type", [JOB_SUCCEEDED, JOB_FAILED])
+@pytest.mark.parametrize("job_id", [None, "", " ", 7, True, ["x"], {}, "x" * 513, "a\x00b", "a\nb"])
+def test_job_id_malformed(event_type: str, job_id: object):
+    """A job event without a printable job id of 1 to 512 characters is not understood."""
+    assert refused({"event": event_type, "job_id": job_id})
+    assert refused({"event": event_type, "data": {"object": {"id": job_id}}})
+
+
+def test_job_id_longest():
+    """A job id of 512 characters is one."""
+    assert resolve({"event": JOB_FAILED, "job_id": "x" * 512}, header_event_type=None).job_id == "x" * 512
+
+
+def test_job_id_malformed_is_not_replaced():
+    """A malformed `job_id` never gives way to another id further down."""
+    assert refused({"event": JOB_SUCCEEDED, "job_id": 7, "data": {"id": "other"}})
+
+
+@pytest.mark.parametrize("event_type", [JOB_SUCCEEDED, JOB_FAILED])
+@pytest.mark.parametrize("data", ["text", 7, 1.5, True, [1], [None], [[]], [{}, "x"]])
+def test_job_data_malformed(event_type: str, data: object):
+    """`data` that is neither null, an object nor a list of objects is no job's."""
+    assert refused({"event": event_type, "job_id": JOB, "data": data})
+
+
+@pytest.mark.parametrize("wrap", [lambda d: {"data": {"data": d}}, lambda d: {"job": {"data": d}}])
+def test_nested_job_data_malformed(wrap: Any):
+    """Nested `data` follows the same rule as `data`."""
+    assert refused({"event": JOB_SUCCEEDED, "job_id": JOB, **wrap("text")})
+    assert refused({"event": JOB_SUCCEEDED, "job_id": JOB, **wrap([7])})
+
+
+@pytest.mark.parametrize("data", [None, {}, "text", 7, [1], [{}, None]])
+def test_push_data_malformed(data: object):
+    """A push whose `data` is not a list of objects is not understood."""
+    assert refused({"event": RECORDS_PUSHED, "data": data})
+    assert refused({"event": RECORDS_PUSHED})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("x", "x"),
+        (7, "7"),
+        (-7, "-7"),
+        pytest.param(10**5000, None, id="huge"),
+        (True, None),
+        (1.5, None),
+        ("", None),
+        ("a\x00", None),
+    ],
+)
+def test_optional_id(value: object, expected: str | None):
+    """A push's ids are texts or whole numbers; anything else is left out, and never refuses the push."""
+    event = resolve({"event": RECORDS_PUSHED, "data": [], "search_id": value}, header_event_type=None)
+    assert event.search_id == expected
+
+
+def test_error_is_bounded():
+    """What the vendor says went wrong is cut to 500 characters."""
+    event = resolve({"event": JOB_FAILED, "job_id": JOB, "error": "x" * 10_000}, header_event_type=None)
+    assert event.error == "x" * shapes.ERROR_CHARS_MAX
+
+
+def test_table():
+    """Each reader stands in the table under its own event type."""
+    assert set(READERS) == {JOB_SUCCEEDED, JOB_FAILED, RECORDS_PUSHED}
+    assert all(name == reader.EVENT_TYPE for name, reader in READERS.items())
