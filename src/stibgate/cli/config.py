@@ -1,0 +1,54 @@
+"""`stibgate config`: whether the configuration holds together, what applies, which keys there are."""
+
+import json
+from pathlib import Path
+
+import click
+
+from stibgate.cli.context import config_option, json_option
+
+
+@click.group()
+def config() -> None:
+    """Check, show or describe the configuration."""
+
+
+@config.command()
+@config_option
+def check(*, config: Path | None) -> None:
+    """Name every problem of the configuration at once; exit 78 when there is one."""
+    from stibgate.config import load
+
+    loaded = load(config)
+    for notice in loaded.notices:
+        click.echo(f"notice: {notice}", err=True)
+    sources, sinks = len(loaded.settings.sources), len(loaded.settings.sinks)
+    click.echo(f"config ok: {_count(sources, 'source')}, {_count(sinks, 'sink')}")
+
+
+@config.command()
+@config_option
+@json_option
+def show(*, config: Path | None, as_json: bool) -> None:
+    """Print every setting that applies, wherever it comes from, with secrets masked."""
+    from stibgate.config import as_text, load, masked
+
+    loaded = load(config)
+    document = masked(loaded.settings)
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    click.echo(f"# from {loaded.path or 'defaults'}, and the environment; secrets are masked")
+    click.echo(as_text(document), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of config.toml, for editors."""
+    from stibgate.config import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,42 @@
+"""The configuration: one model, read from flags, environment, files of secrets, credentials and TOML.
+
+`load` returns settings that hold together, or raises with every problem at once. Nothing here opens a store, a
+socket or a sink.
+"""
+
+from stibgate.config.loading import Loaded, load
+from stibgate.config.model import (
+    AnySink,
+    DeliverySettings,
+    LimitSettings,
+    LogSettings,
+    NormaliseSettings,
+    RetentionSettings,
+    ServerSettings,
+    Settings,
+    SignatureSettings,
+    SourceSettings,
+    StorageSettings,
+)
+from stibgate.config.rendering import as_text, json_schema, masked
+from stibgate.config.template import template
+
+__all__ = [
+    "AnySink",
+    "DeliverySettings",
+    "LimitSettings",
+    "Loaded",
+    "LogSettings",
+    "NormaliseSettings",
+    "RetentionSettings",
+    "ServerSettings",
+    "Settings",
+    "SignatureSettings",
+    "SourceSettings",
+    "StorageSettings",
+    "as_text",
+    "json_schema",
+    "load",
+    "masked",
+    "template",
+]

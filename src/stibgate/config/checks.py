@@ -1,0 +1,219 @@
+"""What two settings must agree on: a route and its sink, a way to prove a source and what it needs, two times.
+
+These checks look at the merged values before validation, not at the model after it. So they run even when some
+other field is wrong, and one reading of the configuration names every problem.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from stibgate.config.fields import is_loopback, split_bind
+from stibgate.config.masks import looks_secret
+from stibgate.config.model import (
+    SECRETS_MAX,
+    DeliverySettings,
+    RetentionSettings,
+    Settings,
+    SignatureSettings,
+    SourceKind,
+    default_auth,
+)
+from stibgate.config.problems import Reporter
+from stibgate.config.shape import closest, dotted
+from stibgate.domain.units import parse_duration
+
+Tree = Mapping[str, Any]
+
+_NEEDS_SECRET = {"signature", "signature+token", "signature_or_token"}
+_NEEDS_TOKEN = {"token", "signature+token", "signature_or_token"}
+
+
+def check(tree: Tree, report: Reporter) -> None:
+    """Add to *report* every disagreement between settings of *tree*."""
+    sinks = _table(tree, "sinks")
+    for name, source in _tables(tree, "sources"):
+        _check_proof(name, source, report)
+        _check_scheme(name, source, report)
+        _check_routes(name, source, sinks, report)
+    _check_leases(tree, report)
+    _check_retention(tree, report)
+    _check_admin(tree, report)
+    _check_folders(tree, report)
+    _check_region(tree, report)
+
+
+def notices(settings: Settings) -> Iterator[str]:
+    """Yield what is allowed, and perhaps not meant."""
+    if not settings.sources:
+        yield "no [sources.NAME] is configured: nothing can be received"
+    for name, source in settings.sources.items():
+        where = dotted(("sources", name))
+        if not source.routes:
+            yield f"{where} has no routes: its deliveries are stored and forwarded nowhere"
+        if source.secrets and source.auth not in _NEEDS_SECRET:
+            yield f'{where}: its secrets prove nothing while auth = "{source.auth}"'
+        if source.tokens and source.auth not in _NEEDS_TOKEN:
+            yield f'{where}: its tokens prove nothing while auth = "{source.auth}"'
+    routed = {sink for source in settings.sources.values() for sink in source.routes}
+    for name in settings.sinks:
+        if name not in routed:
+            yield f"{dotted(('sinks', name))} is in no source's routes: nothing goes there"
+
+
+def _check_proof(name: str, source: Tree, report: Reporter) -> None:
+    kind = source.get("kind")
+    if "auth" not in source and kind not in get_args(SourceKind):
+        return  # which proof it needs hangs on its kind
+    auth = source.get("auth", default_auth(kind))
+    if not isinstance(auth, str):
+        return
+    variable = f"STIBGATE_SOURCES__{name.upper().replace('-', '_')}"
+    if auth in _NEEDS_SECRET and source.get("secrets", []) in ([], ""):
+        report.add(
+            ("sources", name, "secrets"),
+            f'auth = "{auth}" needs a secret: secrets = ["whsec_..."], or {variable}__SECRETS_FILE',
+            show=False,
+        )
+    if auth in _NEEDS_TOKEN and source.get("tokens", []) in ([], ""):
+        report.add(
+            ("sources", name, "tokens"),
+            f'auth = "{auth}" needs a token: tokens = ["..."], or {variable}__TOKENS_FILE',
+            show=False,
+        )
+    secrets = source.get("secrets")
+    if isinstance(secrets, list) and len(secrets) > SECRETS_MAX:
+        report.add(("sources", name, "secrets"), f"must have {SECRETS_MAX} or fewer items")
+
+
+def _check_scheme(name: str, source: Tree, report: Reporter) -> None:
+    from stibgate.signatures import candidates  # noqa: PLC0415  (keeps `stibgate --help` fast)
+
+    scheme = source.get("scheme", "auto")
+    table = source.get("signature", {})
+    if not isinstance(scheme, str) or not isinstance(table, dict):
+        return
+    try:
+        overrides = SignatureSettings.model_validate(table).overrides()
+    except ValidationError:
+        return
+    complaint = ""
+    try:
+        candidates(scheme, overrides=overrides, allow_sha1=source.get("allow_sha1") is True)
+    except ValueError as error:
+        complaint = str(error)
+    # A complaint begins with the key that it is about, as "header: ...".
+    key, _, sentence = complaint.partition(": ")
+    if key == "scheme":
+        return  # validation says it already
+    if key in SignatureSettings.model_fields:
+        at = ("sources", name, "signature", key)
+        report.add(at, "is not allowed here" if looks_secret(sentence) else sentence)
+    elif complaint:
+        report.add(
+            ("sources", name, "signature"), "is not allowed" if looks_secret(complaint) else complaint, show=False
+        )
+
+
+def _check_routes(name: str, source: Tree, sinks: Tree, report: Reporter) -> None:
+    routes = source.get("routes")
+    if not isinstance(routes, list):
+        return
+    for index, sink in enumerate(routes):
+        if isinstance(sink, str) and sink not in sinks:
+            guess = closest(sink, sinks)
+            known = f"there are {', '.join(sinks)}" if sinks else "none is configured"
+            allowed = f"no such sink; {f'did you mean {guess}?' if guess else known}"
+            report.add(("sources", name, "routes", index), allowed)
+        elif isinstance(sink, str) and sink in routes[:index]:
+            report.add(("sources", name, "routes", index), "the same sink stands there twice")
+
+
+def _check_leases(tree: Tree, report: Reporter) -> None:
+    usual = _table(tree, "delivery")
+    for path, own in [
+        (("delivery",), {}),
+        *((("sinks", name, "delivery"), _table(sink, "delivery")) for name, sink in _tables(tree, "sinks")),
+    ]:
+        if path != ("delivery",) and not {"lease", "timeout"} & own.keys():
+            continue
+        lease, timeout = (
+            _seconds(own.get(key, usual.get(key)), DeliverySettings.model_fields[key].default)
+            for key in ("lease", "timeout")
+        )
+        if lease is not None and timeout is not None and lease <= timeout:
+            key = "lease" if "lease" in (own or usual) else "timeout"
+            report.add((*path, key), "lease must be longer than timeout, or two workers try the same task at once")
+
+
+def _check_admin(tree: Tree, report: Reporter) -> None:
+    bind = _table(tree, "server").get("admin_bind", "127.0.0.1:0")
+    try:
+        host, _ = split_bind(bind)
+    except (AttributeError, ValueError):
+        return  # not an address at all, which its own field says
+    if not is_loopback(host):
+        report.add(("server", "admin_bind"), "must be a loopback address: nothing on it asks for a token yet")
+
+
+def _check_retention(tree: Tree, report: Reporter) -> None:
+    table = _table(_table(tree, "storage"), "retention")
+    keys, window = (
+        _seconds(table.get(key), RetentionSettings.model_fields[key].default)
+        for key in ("dedupe_keys", "dedupe_window")
+    )
+    if keys is not None and window is not None and keys < window:
+        key = "dedupe_keys" if "dedupe_keys" in table else "dedupe_window"
+        report.add(("storage", "retention", key), "dedupe_keys must not be shorter than dedupe_window")
+
+
+def _check_folders(tree: Tree, report: Reporter) -> None:
+    """Sinks of one kind, or with a rolling file, would take each other's files in one folder for their own."""
+    seen: list[tuple[str, Tree]] = []
+    for name, sink in _tables(tree, "sinks"):
+        folder = sink.get("dir")
+        if not isinstance(folder, str):
+            continue
+        for other, there in seen:
+            rolling = "rolling" in (sink.get("layout"), there.get("layout"))
+            same = rolling or sink.get("kind") == there.get("kind")
+            if same and Path(folder) == Path(there["dir"]):
+                at = dotted(("sinks", other))
+                report.add(("sinks", name, "dir"), f"{at} writes there already; use another folder")
+                break
+        seen.append((name, sink))
+
+
+def _check_region(tree: Tree, report: Reporter) -> None:
+    region = _table(tree, "normalise").get("default_region", "US")
+    if not isinstance(region, str) or region == "US":
+        return
+    from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415  (large, and hardly ever needed here)
+
+    if region not in SUPPORTED_REGIONS:
+        guess = f"; did you mean {region.upper()}?" if region.upper() in SUPPORTED_REGIONS else ""
+        allowed = f'must be a region with telephone numbers, for example "US"{guess}'
+        report.add(("normalise", "default_region"), allowed)
+
+
+def _seconds(value: object, default: float) -> float | None:
+    """Return the seconds of *value* (*default* when there is none), or None when validation will refuse it."""
+    if value is None:
+        return default
+    try:
+        return parse_duration(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _table(tree: Tree, key: str) -> Tree:
+    value = tree.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _tables(tree: Tree, key: str) -> Iterator[tuple[str, Tree]]:
+    for name, value in _table(tree, key).items():
+        if isinstance(value, Mapping):
+            yield name, value

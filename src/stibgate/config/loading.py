@@ -1,0 +1,104 @@
+"""Reads the configuration from everywhere it may stand, and says everything that is wrong with it at once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from stibgate.config import checks
+from stibgate.config.layers import (
+    Found,
+    choose_file,
+    credential_layer,
+    environment_layers,
+    file_layer,
+    flag_layer,
+    merge,
+)
+from stibgate.config.model import Settings
+from stibgate.config.problems import Reporter
+from stibgate.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that holds together.
+
+    Attributes:
+        settings: Every setting; paths are absolute.
+        path: The file that was read, or None when there was none.
+        notices: What is allowed and perhaps not meant; one sentence each.
+    """
+
+    settings: Settings
+    path: Path | None
+    notices: tuple[str, ...]
+
+
+def load(
+    path: Path | None = None, *, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Loaded:
+    """Return the configuration: flags over environment over files it names over credentials over the file.
+
+    Relative paths in it are taken from the folder of the file, or from the working folder without a file.
+
+    Args:
+        path: The file; by default `$STIBGATE_CONFIG`, else `./config.toml`, else `/etc/stibgate/config.toml`, of
+            which the last two need not exist.
+        flags: Dotted key path to value, such as `{"server.bind": "127.0.0.1:0"}`; None values are left out.
+        environ: The environment; by default that of the process.
+
+    Raises:
+        ConfigError: With every problem, in the order of the file.
+        PermissionRefused: The file is there and may not be read.
+    """
+    environ = os.environ if environ is None else environ
+    found = Found()
+    chosen = choose_file(path, environ)
+    file = file_layer(chosen, found)
+    if found.problems:
+        raise ConfigError(found.problems)
+    names = {
+        table: tuple(file.tree[table]) if isinstance(file.tree.get(table), dict) else ()
+        for table in ("sources", "sinks")
+    }
+    layers = (
+        flag_layer(flags or {}),
+        *environment_layers(environ, names, found),
+        credential_layer(environ.get("CREDENTIALS_DIRECTORY"), names, found),
+        file,
+    )
+    tree = merge(layers)
+    report = Reporter(tree, layers)
+    for problem in found.problems:
+        report.note(problem)
+    settings, errors = _validate(tree)
+    for error in errors:
+        report.translate(error)
+    checks.check(tree, report)
+    problems = report.problems()
+    if problems or settings is None:
+        raise ConfigError(problems)
+    settings = _with_absolute_paths(settings, chosen.absolute().parent if chosen else Path.cwd())
+    return Loaded(settings, chosen, (*found.notices, *checks.notices(settings)))
+
+
+def _validate(tree: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails]]:
+    # The exception stays in here: it holds values, and a traceback must not lead to it.
+    try:
+        return Settings.model_validate(tree), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False, include_input=False)
+
+
+def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
+    storage = settings.storage.model_copy(update={"url": f"sqlite:///{base / settings.storage.path}"})
+    sinks = {
+        name: sink.model_copy(update={key: base / value for key, value in sink if isinstance(value, Path)})
+        for name, sink in settings.sinks.items()
+    }
+    return settings.model_copy(update={"storage": storage, "sinks": sinks})

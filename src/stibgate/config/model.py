@@ -1,0 +1,194 @@
+"""Every setting there is, with its default; `config.example.toml` shows the same ones to people.
+
+Inside the program durations are seconds, sizes bytes, rates events a second. Models are frozen and hold only
+what one field can decide about itself: what two settings must agree on is in `checks`, so that a wrong field
+never hides a wrong pair.
+"""
+
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+
+from stibgate.config.fields import (
+    Bind,
+    HeaderName,
+    Name,
+    Network,
+    PublicUrl,
+    SecretItem,
+    StoreUrl,
+    Token,
+    split_bind,
+)
+from stibgate.sinks.drops import DropSettings
+from stibgate.sinks.settings import Count, Duration, PositiveDuration, Rate, Schedule, Size
+
+Auth = Literal["signature", "token", "signature+token", "signature_or_token"]
+SourceKind = Literal["stibnite_jobs", "stibnite_push"]
+Scheme = Literal["auto", "t_v1", "sha256_hex", "sha256_base64", "v0_timestamp", "standard_webhooks", "custom"]
+
+SECRETS_MAX = 8
+
+# With a second kind of sink: Annotated[DropSettings | HubspotSettings, Field(discriminator="kind")].
+AnySink = DropSettings
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class LimitSettings(_Section):
+    """`[server.limits]`: what the public listener takes before it says 429 or 503."""
+
+    rate: Rate = 200.0
+    burst: Count = 400
+    concurrency: Count = 512
+    bytes_in_flight: Size = 256 * 1024**2
+
+
+class ServerSettings(_Section):
+    """`[server]`: the two listeners."""
+
+    bind: Bind = "127.0.0.1:8080"
+    admin_bind: Bind = "127.0.0.1:9090"
+    public_url: PublicUrl = ""
+    trusted_proxies: tuple[Network, ...] = (ip_network("127.0.0.1/32"), ip_network("::1/128"))
+    max_body: Size = 32 * 1024**2
+    body_timeout: PositiveDuration = 15.0
+    ack_timeout: PositiveDuration = 10.0
+    keepalive: PositiveDuration = 15.0
+    drain_timeout: Duration = 30.0
+    limits: LimitSettings = LimitSettings()
+
+    @property
+    def bind_address(self) -> tuple[str, int]:
+        """Host and port of the public listener."""
+        return split_bind(self.bind)
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        """Host and port of the admin listener."""
+        return split_bind(self.admin_bind)
+
+
+class RetentionSettings(_Section):
+    """`[storage.retention]`: how long a delivery is recognised when it comes again."""
+
+    dedupe_keys: PositiveDuration = 400 * 86_400.0
+    dedupe_window: PositiveDuration = 86_400.0
+
+
+class StorageSettings(_Section):
+    """`[storage]`: where deliveries are remembered."""
+
+    url: StoreUrl = "sqlite:///./data/stibgate.db"
+    durability: Literal["full", "normal"] = "full"
+    commit_max_rows: Annotated[Count, Field(le=10_000)] = 128
+    min_free: Size = 256 * 1024**2
+    retention: RetentionSettings = RetentionSettings()
+
+    @property
+    def path(self) -> Path:
+        """The database file; absolute after loading."""
+        return Path(self.url.removeprefix("sqlite:///"))
+
+
+class SignatureSettings(_Section):
+    """`[sources.NAME.signature]`: overrides of a preset, or all of a scheme when `scheme = "custom"`."""
+
+    header: str | None = None
+    grammar: str | None = None
+    label: str | None = None
+    algorithm: str | None = None
+    encoding: str | None = None
+    content: str | None = None
+    key: str | None = None
+    timestamp: str | None = None
+    timestamp_unit: str | None = None
+    id: str | None = None
+
+    def overrides(self) -> dict[str, str]:
+        """Return the keys that are set, as `stibgate.signatures.candidates` takes them."""
+        return self.model_dump(exclude_none=True)
+
+
+class SourceSettings(_Section):
+    """`[sources.NAME]`: who may post to `/hooks/NAME`, and how that is proved."""
+
+    kind: SourceKind
+    auth: Auth = "signature"
+    secrets: Annotated[tuple[SecretItem, ...], Field(json_schema_extra={"maxItems": SECRETS_MAX})] = ()
+    tokens: tuple[Token, ...] = ()
+    scheme: Scheme = "auto"
+    signature: SignatureSettings = SignatureSettings()
+    allow_sha1: Annotated[bool, Strict()] = False
+    tolerance: PositiveDuration = 300.0
+    future_tolerance: Duration = 60.0
+    stale: Literal["reject", "accept_if_new"] = "reject"
+    routes: tuple[str, ...] = ()
+    ack_status: Annotated[int, Strict(), Field(ge=200, le=299)] = 202
+    id_headers: tuple[HeaderName, ...] = (
+        "webhook-id",
+        "stibnite-delivery-id",
+        "stibnite-event-id",
+        "idempotency-key",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auth_of_kind(cls, data: Any) -> Any:
+        # The documented headers of a push carry no signature; only its URL can prove it.
+        if isinstance(data, dict) and "auth" not in data:
+            return {**data, "auth": default_auth(data.get("kind"))}
+        return data
+
+
+def default_auth(kind: object) -> Auth:
+    """Return how a source of *kind* is proved when its `auth` is not set."""
+    return "token" if kind == "stibnite_push" else "signature"
+
+
+class NormaliseSettings(_Section):
+    """`[normalise]`: how fields of a record are cleaned."""
+
+    default_region: str = "US"
+    invalid_field: Literal["null", "keep"] = "null"
+
+
+class DeliverySettings(_Section):
+    """`[delivery]`: how long and how often a sink is tried."""
+
+    schedule: Schedule = (0.0, 5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0)
+    max_age: PositiveDuration = 72 * 3_600.0
+    timeout: PositiveDuration = 30.0
+    concurrency: Count = 4
+    lease: PositiveDuration = 120.0
+
+
+class LogSettings(_Section):
+    """`[log]`: what is written to stdout."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console", "ecs"] = "auto"
+
+
+class Settings(_Section):
+    """The whole configuration. It reads nothing by itself: `stibgate.config.load` does."""
+
+    server: ServerSettings = ServerSettings()
+    storage: StorageSettings = StorageSettings()
+    sources: dict[Name, SourceSettings] = {}
+    normalise: NormaliseSettings = NormaliseSettings()
+    sinks: dict[Name, AnySink] = {}
+    delivery: DeliverySettings = DeliverySettings()
+    log: LogSettings = LogSettings()
+
+    def delivery_of(self, sink: str) -> DeliverySettings:
+        """Return `[delivery]` with what `[sinks.<sink>.delivery]` says otherwise.
+
+        Raises:
+            KeyError: There is no such sink.
+        """
+        return self.delivery.model_copy(update=self.sinks[sink].delivery.model_dump(exclude_none=True))

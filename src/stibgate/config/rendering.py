@@ -1,0 +1,91 @@
+"""The configuration as people and editors read it: masked values, and a JSON Schema of all keys."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from stibgate.config.model import Settings
+from stibgate.config.shape import dotted, models
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Return *settings* as a JSON document with units in its durations and fingerprints for its secrets."""
+    return settings.model_dump(mode="json", exclude_none=True)
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """Return a document of `masked` in the shape of the configuration file.
+
+    Every line is TOML, but for the fingerprints it would be a file to load.
+    """
+    return "\n".join(_table((), document)).strip() + "\n"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return a JSON Schema (2020-12) of the file, with the defaults written as in the file."""
+    schema = Settings.model_json_schema()
+    definitions = {model.__name__: model for model in models()}
+    for name, node in (("Settings", schema), *schema["$defs"].items()):
+        model = definitions.get(name)
+        if model is not None:
+            _write_defaults(node, model)
+    _without_prose(schema)
+    return {"$schema": _DRAFT, **schema, "title": "stibgate config.toml"}
+
+
+def _write_defaults(node: dict[str, Any], model: type[BaseModel]) -> None:
+    # Pydantic puts the numbers of the program (300.0) where the file has text with a unit ("5m").
+    defaults = model.model_construct().model_dump(mode="json", warnings=False)
+    for key, node_of_key in node.get("properties", {}).items():
+        _without_null(node_of_key)
+        if "default" not in node_of_key:
+            continue
+        default = defaults.get(key)
+        if default is None or isinstance(default, dict):
+            del node_of_key["default"]
+        else:
+            node_of_key["default"] = default
+
+
+def _without_null(node: dict[str, Any]) -> None:
+    """Take out null, which TOML has not: an unset key is left out."""
+    options = [option for option in node.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) == 1:
+        del node["anyOf"]
+        node.update(options[0])
+
+
+def _without_prose(node: Any) -> None:
+    """Take out titles, which only repeat the keys."""
+    if isinstance(node, dict):
+        if isinstance(node.get("title"), str):
+            del node["title"]
+        for value in node.values():
+            _without_prose(value)
+    elif isinstance(node, list):
+        for value in node:
+            _without_prose(value)
+
+
+def _table(path: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[str]:
+    keys = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    if keys:
+        if path:
+            yield f"\n[{dotted(path)}]"
+        for key, value in keys.items():
+            yield f"{key} = {_value(value)}"
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _table((*path, key), value)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_value(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_value(item)}' for key, item in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,155 @@
+"""`config.example.toml` is complete, correct and loads as it stands."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stibgate.cli.config import config
+from stibgate.config import Settings, json_schema, load
+from stibgate.config.lines import key_lines
+from stibgate.config.shape import all_leaves, is_leaf
+
+FILE = Path(__file__).parents[2] / "config.example.toml"
+NAMES = {"sources": ["jobs"], "sinks": ["drop"]}
+# Keys that have no default, or whose example shows a use and says so.
+SHOWN = {
+    ("sources", "jobs", "kind"),
+    ("sources", "jobs", "secrets"),
+    ("sources", "jobs", "routes"),
+    ("sinks", "drop", "kind"),
+    ("sinks", "drop", "dir"),
+}
+
+
+@pytest.fixture(scope="module")
+def complete():
+    """The example with the keys that are commented out, as TOML."""
+    text = FILE.read_text()
+    return tomllib.loads(re.sub(r"^# (?=[a-z_0-9]+ = )", "", text, flags=re.MULTILINE))
+
+
+def at(tree, path):
+    for part in path:
+        tree = tree[part]
+    return tree
+
+
+def test_it_loads(monkeypatch):
+    """The example is a configuration that holds together."""
+    loaded = load(FILE, environ={})
+    assert set(loaded.settings.sources) == {"jobs", "push"}
+    assert not [notice for notice in loaded.notices if "chmod" not in notice]
+
+
+def test_every_key_is_in_the_file(complete):
+    """Every key of the model is shown."""
+    missing = []
+    for path in all_leaves(NAMES):
+        try:
+            at(complete, path)
+        except KeyError:
+            missing.append(".".join(path))
+    assert missing == []
+
+
+def test_every_key_of_the_file_exists(complete):
+    """Every key that is shown is a key of the model."""
+    text = re.sub(r"^# (?=[a-z_0-9]+ = )", "", FILE.read_text(), flags=re.MULTILINE)
+    keys = [path for path in key_lines(text) if not any(isinstance(part, int) for part in path)]
+    tables = [path for path in keys if isinstance(at(complete, path), dict)]
+    assert [path for path in keys if path not in tables and not is_leaf(path)] == []
+
+
+def test_shown_defaults_are_the_defaults(complete):
+    """Each default that is shown is the default of the model, in the unit of the file."""
+    bare = {
+        "sources": {"jobs": {"kind": "stibnite_jobs", "secrets": at(complete, ("sources", "jobs", "secrets"))}},
+        "sinks": {"drop": {"kind": "csv", "dir": "."}},
+    }
+    shown, default = Settings.model_validate(complete), Settings.model_validate(bare)
+    for path in all_leaves(NAMES):
+        if path in SHOWN or path[:3] == ("sources", "jobs", "signature"):
+            continue
+        # A sink's own table follows [delivery] where it says nothing.
+        usual = ("delivery", path[-1]) if path[:3] == ("sinks", "drop", "delivery") else path
+        assert value_at(shown, path) == value_at(default, usual), ".".join(path)
+
+
+def value_at(settings, path):
+    for part in path:
+        settings = settings[part] if isinstance(settings, dict) else getattr(settings, part)
+    return settings
+
+
+def test_every_key_says_something():
+    """Every key of the example has a comment, save the ones whose table says it."""
+    silent = [line for line in FILE.read_text().splitlines() if re.match(r"[a-z_0-9]+ = ", line) and "#" not in line]
+    assert len(silent) <= 4, silent
+
+
+def test_schema_command():
+    """`config schema` prints the schema as JSON."""
+    result = CliRunner().invoke(config, ["schema"], catch_exceptions=False)
+    assert json.loads(result.output) == json_schema()
+
+
+def test_schema_takes_the_example():
+    """The JSON Schema takes the example, and refuses what the model refuses."""
+    schema, example = json_schema(), tomllib.loads(FILE.read_text())
+    assert list(complaints(schema, schema, example)) == []
+    example["server"]["bnd"] = "x"
+    example["log"]["level"] = "loud"
+    example["sources"]["jobs"]["ack_status"] = "202"
+    example["sources"]["jobs"]["secrets"] = [{"valu": "x"}]
+    found = list(complaints(schema, schema, example))
+    assert len(found) == 4, found
+
+
+def test_schema_writes_defaults_as_the_file_does():
+    """Defaults in the schema have the units of the file, and no key offers null."""
+    schema = json_schema()
+    assert schema["$defs"]["SourceSettings"]["properties"]["tolerance"]["default"] == "5m"
+    assert schema["$defs"]["ServerSettings"]["properties"]["max_body"]["default"] == "32MiB"
+    assert '"null"}' not in json.dumps(schema)
+
+
+TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
+
+
+def complaints(root, node, value, path="$"):  # noqa: C901, PLR0912  (one branch a word of JSON Schema)
+    """A JSON Schema validator for the few words that pydantic writes here."""
+    if "$ref" in node:
+        yield from complaints(root, root["$defs"][node["$ref"].rsplit("/", 1)[1]], value, path)
+    if "anyOf" in node and not any(not list(complaints(root, option, value)) for option in node["anyOf"]):
+        yield f"{path}: anyOf"
+    if "enum" in node and value not in node["enum"]:
+        yield f"{path}: enum"
+    if "type" in node and not isinstance(value, TYPES[node["type"]]):
+        yield f"{path}: type"
+        return
+    if "pattern" in node and not re.search(node["pattern"], value):
+        yield f"{path}: pattern"
+    if isinstance(value, list):
+        for item in value:
+            yield from complaints(root, node.get("items", {}), item, f"{path}[]")
+    if isinstance(value, dict) and node.get("type") == "object":
+        for key in node.get("required", ()):
+            if key not in value:
+                yield f"{path}.{key}: required"
+        for key, below in value.items():
+            if key in node.get("properties", {}):
+                yield from complaints(root, node["properties"][key], below, f"{path}.{key}")
+            elif "patternProperties" in node:
+                [(pattern, below_node)] = node["patternProperties"].items()
+                if re.search(pattern, key):
+                    yield from complaints(root, below_node, below, f"{path}.{key}")
+                else:
+                    yield f"{path}.{key}: name"
+            elif node.get("additionalProperties") is False:
+                yield f"{path}.{key}: unknown"
+            elif isinstance(node.get("additionalProperties"), dict):
+                yield from complaints(root, node["additionalProperties"], below, f"{path}.{key}")
