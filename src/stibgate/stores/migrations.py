@@ -1,0 +1,178 @@
+"""The schema, as append-only migrations. Never edit one that was released; add the next.
+
+Times are milliseconds since the Unix epoch, UTC. Bodies live apart from metadata, so that lists stay
+small and retention deletes cheaply. Sequence numbers are the order of admission.
+"""
+
+from collections.abc import Sequence
+
+from sqlite_utils import Database, Migrations
+
+from stibgate.errors import SchemaTooNew
+from stibgate.stores.connection import classify, sqlite3
+
+MIGRATIONS = Migrations("stibgate")
+
+_FIRST = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE pins (source TEXT PRIMARY KEY, scheme TEXT NOT NULL) STRICT;
+CREATE TABLE deliveries (
+  sequence INTEGER PRIMARY KEY,
+  delivery_id TEXT NOT NULL UNIQUE,
+  source TEXT NOT NULL,
+  state TEXT NOT NULL,
+  reason TEXT,
+  event_type TEXT NOT NULL,
+  received_at INTEGER NOT NULL,
+  processed_at INTEGER,
+  body_sha256 BLOB NOT NULL,
+  body_bytes INTEGER NOT NULL,
+  records INTEGER NOT NULL,
+  issues INTEGER NOT NULL DEFAULT 0,
+  job_id TEXT,
+  search_id TEXT,
+  partner_customer_id TEXT,
+  partner_user_id TEXT,
+  authenticated_by TEXT NOT NULL,
+  stale INTEGER NOT NULL,
+  evidence TEXT NOT NULL,
+  via TEXT NOT NULL,
+  repeat_of TEXT,
+  duplicates INTEGER NOT NULL DEFAULT 0,
+  conflicts INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX deliveries_open ON deliveries (state, sequence) WHERE state IN ('accepted', 'processing');
+CREATE TABLE bodies (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE idempotency_keys (
+  key BLOB PRIMARY KEY,
+  delivery_id TEXT NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sightings (
+  sequence INTEGER PRIMARY KEY,
+  delivery_id TEXT NOT NULL,
+  seen_at INTEGER NOT NULL,
+  body_sha256 BLOB NOT NULL,
+  conflict INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sightings_delivery ON sightings (delivery_id, sequence);
+CREATE TABLE conflict_bodies (
+  delivery_id TEXT NOT NULL,
+  body_sha256 BLOB NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (delivery_id, body_sha256)
+) STRICT;
+CREATE TABLE records (
+  delivery_id TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  document TEXT NOT NULL,
+  PRIMARY KEY (delivery_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE persons (
+  hash BLOB NOT NULL,
+  delivery_id TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  PRIMARY KEY (hash, delivery_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tasks (
+  sequence INTEGER PRIMARY KEY,
+  task_id TEXT NOT NULL UNIQUE,
+  delivery_id TEXT NOT NULL,
+  sink TEXT NOT NULL,
+  state TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  next_attempt_at INTEGER,
+  lease_until INTEGER,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  error TEXT,
+  UNIQUE (delivery_id, sink)
+) STRICT;
+CREATE INDEX tasks_due ON tasks (sink, next_attempt_at, sequence) WHERE state IN ('queued', 'waiting');
+CREATE INDEX tasks_leased ON tasks (lease_until) WHERE state = 'leased';
+CREATE TABLE attempts (
+  task_id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  started_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  signal TEXT,
+  error TEXT,
+  PRIMARY KEY (task_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outcomes (
+  task_id TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  detail TEXT,
+  PRIMARY KEY (task_id, position)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@MIGRATIONS()
+def m001_first(db: Database) -> None:
+    """Create every table of the first release."""
+    for statement in filter(str.strip, _FIRST.split(";\n")):
+        db.conn.execute(statement)
+
+
+def known() -> tuple[str, ...]:
+    """Return the names of all migrations that this version knows, in order."""
+    return tuple(migration.name for migration in MIGRATIONS._migrations)  # noqa: SLF001  (no public list of all names)
+
+
+def applied(db: Database) -> tuple[str, ...]:
+    """Return the names of the migrations that *db* has, in order."""
+    return tuple(migration.name for migration in MIGRATIONS.applied(db))
+
+
+def pending(db: Database) -> Sequence[str]:
+    """Return the names of the migrations that *db* still lacks, in order."""
+    return tuple(migration.name for migration in MIGRATIONS.pending(db))
+
+
+def refuse_newer(db: Database) -> None:
+    """Refuse a database that a newer stibgate wrote.
+
+    sqlite-utils passes such a database in silence, and an older program would write wrong rows into it.
+
+    Raises:
+        SchemaTooNew: *db* has a migration that this version does not know.
+    """
+    unknown = [name for name in applied(db) if name not in known()]
+    if unknown:
+        raise SchemaTooNew(
+            f"the store has schema {unknown[-1]}, newer than this stibgate knows ({known()[-1]})",
+            hint="Upgrade stibgate again, or restore the backup that was made before the upgrade.",
+        )
+
+
+def migrate(db: Database) -> Sequence[str]:
+    """Apply what is pending, all or nothing; return the names that were applied.
+
+    Raises:
+        SchemaTooNew: *db* was written by a newer stibgate.
+        StoreUnavailable: SQLite could not; nothing was changed.
+    """
+    try:
+        return _migrate(db)
+    except sqlite3.Error as error:
+        raise classify(error) from error
+
+
+def _migrate(db: Database) -> Sequence[str]:
+    db.conn.execute("BEGIN IMMEDIATE")  # atomic() begins deferred and would fail beside another writer
+    try:
+        refuse_newer(db)
+        names = pending(db)
+        MIGRATIONS.apply(db)
+        db.conn.execute("INSERT INTO meta (name, value) VALUES ('hash_key', randomblob(32)) ON CONFLICT DO NOTHING")
+        db.conn.execute("COMMIT")
+    except BaseException:
+        if db.conn.in_transaction:
+            db.conn.execute("ROLLBACK")
+        raise
+    return names
+
+
+__all__ = ["MIGRATIONS", "applied", "known", "migrate", "pending", "refuse_newer", "sqlite3"]

@@ -1,0 +1,193 @@
+"""Group commit: the one thread that writes and checkpoints.
+
+Theory of operation. Callers on the event loop `submit` an operation, a function of the database, and
+await its future. What waits is gathered on the loop and handed to the thread as one batch: one
+`BEGIN IMMEDIATE`, every operation, one `COMMIT`, one wake-up of the loop that resolves all futures.
+While the thread commits, the next batch gathers; under load the batches grow and the cost of a sync is
+shared, without load a batch is one operation and nobody waits for company.
+
+An operation that fails must not fail its neighbours. The fast path has no savepoints; when any
+operation raises, the whole batch is rolled back and run again with a savepoint around each. So an
+operation must do the same when it is run twice, and touch nothing but the database.
+
+After a failed sync nothing may be acknowledged by this process any more: the kernel may have dropped
+the pages and report success next time. The writer then refuses everything and tells `on_failed`.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from sqlite_utils import Database
+
+from stibgate.errors import StoreTimeout, StoreUnavailable
+from stibgate.stores.connection import FATAL_CODES, classify, primary_code, sqlite3
+
+T = TypeVar("T")
+Operation = Callable[[Database], T]
+
+_Batch = list[tuple[Operation[Any], asyncio.Future[Any]]]
+_CLOSED = StoreUnavailable("the store is closing", hint="Send it again in a moment.")
+
+
+class Writer:
+    """Commits operations in groups, in the order in which they were submitted.
+
+    Args:
+        db: The writing connection; it belongs to the thread from now on.
+        commit_max_rows: Most operations in one transaction.
+        commit_timeout_s: After this long nobody waits for a commit any more; it may still happen.
+        on_failed: Called once, on the loop, when the store must not be written any more.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        commit_max_rows: int,
+        commit_timeout_s: float,
+        on_failed: Callable[[StoreUnavailable], None],
+    ) -> None:
+        self._db = db
+        self._commit_max_rows = commit_max_rows
+        self._commit_timeout_s = commit_timeout_s
+        self._on_failed = on_failed
+        self._loop = asyncio.get_running_loop()
+        self._waiting: _Batch = []
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._busy = False
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.failed: StoreUnavailable | None = None
+        self._thread = threading.Thread(target=self._run, name="stibgate-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether operations can still be committed."""
+        return self.failed is None and not self._closing and self._thread.is_alive()
+
+    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+        """Return a future of *operation*'s result; it resolves after the commit.
+
+        Raises:
+            StoreUnavailable: Through the future: the store is closing, or failed before.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self.failed is not None or self._closing:
+            future.set_exception(self.failed or _CLOSED)
+            return future
+        self._waiting.append((operation, future))
+        if not self._busy:
+            self._busy = True
+            self._idle.clear()
+            # One turn of the loop later, so that everybody who is ready now joins the batch.
+            self._loop.call_soon(self._hand_over)
+        return future
+
+    async def close(self) -> None:
+        """Commit what waits, checkpoint, close the connection and end the thread."""
+        self._closing = True
+        await self._idle.wait()
+        self._batches.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _hand_over(self) -> None:
+        batch = self._waiting[: self._commit_max_rows]
+        del self._waiting[: self._commit_max_rows]
+        # One timer for the whole batch: one for each request would cost more than its insert.
+        self._overdue = self._loop.call_later(self._commit_timeout_s, self._give_up, batch)
+        self._batches.put(batch)
+
+    def _give_up(self, batch: _Batch) -> None:
+        """Tell everybody that their commit did not come in time, those behind this batch too."""
+        for _, future in (*batch, *self._waiting):
+            if not future.done():
+                future.set_exception(
+                    StoreTimeout("the store did not confirm in time", hint="Look at the latency of the store's disk.")
+                )
+        # Whoever comes while the same commit still hangs must not wait for ever either.
+        self._overdue = self._loop.call_later(self._commit_timeout_s, self._give_up, batch)
+
+    def _resolve(self, batch: _Batch, results: Sequence[Any]) -> None:
+        self._overdue.cancel()
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():  # the caller gave up waiting; what was committed stays committed
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+        if self.failed is None and self._waiting:
+            self._hand_over()
+            return
+        self._busy = False
+        self._idle.set()
+        if self.failed is not None:
+            self._refuse_all(self.failed)
+
+    def _refuse_all(self, error: StoreUnavailable) -> None:
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_exception(error)
+        self._waiting.clear()
+        callback, self._on_failed = self._on_failed, lambda _: None
+        callback(error)
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            results = self._commit([operation for operation, _ in batch])
+            self._loop.call_soon_threadsafe(self._resolve, batch, results)
+        if self.failed is None:
+            with suppress(sqlite3.Error):  # a full disk: what is committed stays in the WAL
+                self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.conn.close()
+
+    def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[Any]:
+        try:
+            return self._transaction(lambda: [operation(self._db) for operation in operations])
+        except BaseException as error:  # noqa: BLE001  (whatever it is belongs to a future, not to the thread)
+            if self._fail_if_fatal(error) or len(operations) == 1:
+                return [classify(error)] * len(operations)
+        try:
+            return self._transaction(lambda: [self._isolated(operation) for operation in operations])
+        except BaseException as error:  # noqa: BLE001
+            self._fail_if_fatal(error)
+            return [classify(error)] * len(operations)
+
+    def _transaction(self, work: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+        connection = self._db.conn
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            results = work()
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return results
+
+    def _isolated(self, operation: Operation[Any]) -> object:
+        connection = self._db.conn
+        connection.execute("SAVEPOINT one")
+        try:
+            result = operation(self._db)
+        except Exception as error:
+            # A full disk may roll the whole transaction back by itself; after a fatal error nothing may be committed.
+            if not connection.in_transaction or primary_code(error) in FATAL_CODES:
+                raise
+            connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+            return classify(error)
+        connection.execute("RELEASE one")
+        return result
+
+    def _fail_if_fatal(self, error: BaseException) -> bool:
+        if primary_code(error) in FATAL_CODES:
+            failure = classify(error)
+            self.failed = failure if isinstance(failure, StoreUnavailable) else StoreUnavailable(str(failure))
+        return self.failed is not None

@@ -1,0 +1,121 @@
+"""Invented deliveries, records and settlements; every value can be told apart from every other."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from stibgate.domain.delivery import Delivery, DeliveryState, IdempotencyKey, StoredDelivery
+from stibgate.domain.record import Issue, IssueReason, Record
+from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Settlement, Signal, Task
+from stibgate.stores import DeliveryFilter, Ledger, Processed, TaskFilter
+from stibgate.stores.memory import MemoryStore
+
+NOW_MS = 1_779_043_330_004
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+LEASE_MS = 60_000
+EVERYTHING = DeliveryFilter()
+EVERY_TASK = TaskFilter()
+
+
+def make_delivery(number: int, *, key: bytes | None = None, body: bytes | None = None, **fields: object) -> Delivery:
+    """Return delivery `d<number>`, a push of its own unless *key* says otherwise."""
+    raw = b'{"n": %d}\x00\xff' % number if body is None else body
+    at_ms = fields.setdefault("received_at_ms", NOW_MS)
+    ttl_ms = fields.pop("ttl_ms", DAY_MS)
+    values = {
+        "delivery_id": f"d{number}",
+        "source": "stibnite",
+        "body": raw,
+        "body_sha256": hashlib.sha256(raw).digest(),
+        "state": DeliveryState.ACCEPTED,
+        "event_type": "prospecting.records.pushed",
+        "key": IdempotencyKey(b"key %d" % number if key is None else key, at_ms + ttl_ms),
+    }
+    return Delivery(**{**values, **fields})
+
+
+def make_records(count: int, **fields: object) -> list[Record]:
+    """Return *count* people, with what JSON may not lose."""
+    return [
+        Record(
+            **{
+                "person_id": f"person_{position}",
+                "first_name": "Zoë\u2028\x00🜚",
+                "company_naics": "005112",
+                "company_revenue": 2**63,
+                "extra": {"näh": [1, None, {"x": 0.5}]},
+                "issues": (Issue("mobile_phone", IssueReason.INVALID, "none"),) if position % 2 else (),
+                "position": position,
+                **fields,
+            }
+        )
+        for position in range(count)
+    ]
+
+
+def make_processed(
+    number: int,
+    sinks: Sequence[str] = ("crm",),
+    *,
+    records: int | Sequence[Record] = 2,
+    at_ms: int = NOW_MS,
+    **fields: object,
+) -> Processed:
+    """Return what becomes of delivery `d<number>`: tasks `d<number>/<sink>`."""
+    people = make_records(records) if isinstance(records, int) else records
+    values = {
+        "state": DeliveryState.PROCESSING if sinks else DeliveryState.DONE,
+        "records": people,
+        "tasks": [(f"d{number}/{sink}", sink) for sink in sinks],
+    }
+    return Processed(f"d{number}", at_ms, **{**values, **fields})
+
+
+def make_outcomes(count: int, kind: OutcomeKind = OutcomeKind.CREATED) -> list[Outcome]:
+    """Return one outcome for each of *count* records."""
+    return [Outcome(position, kind) for position in range(count)]
+
+
+def make_settlement(task: Task, signal: Signal, *, records: int = 2, **fields: object) -> Settlement:
+    """Return how the current attempt of *task* ended, with the outcomes that *signal* must bring."""
+    outcomes: list[Outcome] = []
+    if signal is Signal.TAKEN:
+        outcomes = make_outcomes(records)
+    elif signal in {Signal.SPLIT, Signal.REJECTED}:
+        outcomes = make_outcomes(records, OutcomeKind.REFUSED)
+    values = {"ended_at_ms": NOW_MS + 100, "outcomes": outcomes}
+    if signal is Signal.UNAVAILABLE:
+        values["next_attempt_at_ms"] = NOW_MS + 5_000
+    return Settlement(task.task_id, task.attempts, signal, **{**values, **fields})
+
+
+class MemoryLedger:
+    """What people read of a `MemoryStore`, whose own `pins` is the inbox's coroutine."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def pins(self) -> dict[str, Any]:
+        return dict(self._store._pins)
+
+
+def snapshot(ledger: Ledger) -> dict[str, object]:
+    """Return everything that *ledger* says, for comparison with another's."""
+    deliveries: Sequence[StoredDelivery] = ledger.deliveries(EVERYTHING, limit=None)
+    tasks = ledger.tasks(EVERY_TASK, limit=None)
+    attempts: dict[str, list[Attempt]] = {task.task_id: list(ledger.attempts(task.task_id)) for _, task in tasks}
+    return {
+        "deliveries": list(deliveries),
+        "bodies": {d.delivery_id: ledger.body(d.delivery_id) for d in deliveries},
+        "records": {d.delivery_id: list(ledger.records(d.delivery_id)) for d in deliveries},
+        "sightings": {d.delivery_id: list(ledger.sightings(d.delivery_id)) for d in deliveries},
+        "conflicts": {d.delivery_id: list(ledger.conflict_bodies(d.delivery_id)) for d in deliveries},
+        "tasks": list(tasks),
+        "attempts": attempts,
+        "outcomes": {task.task_id: list(ledger.outcomes(task.task_id)) for _, task in tasks},
+        "pins": dict(ledger.pins()),
+    }
