@@ -1,0 +1,209 @@
+"""One line for each unit of work, and never a person in it.
+
+Only names on the allow-list leave the process, whatever a caller passes; unknown names are dropped and
+named in `dropped`. Exceptions are logged as types and places, because their messages may quote a body.
+Lines of other libraries go through the same processors: of theirs only the message template's first line
+is kept, since arguments and later lines quote headers and task results.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, MutableMapping
+from functools import lru_cache
+from typing import Any, BinaryIO, Literal
+
+import structlog
+from pydantic_core import to_json
+
+LogFormat = Literal["auto", "json", "console", "ecs"]
+EventDict = MutableMapping[str, Any]
+
+SERVICE = "stibgate"
+TEXT_MAX = 300
+
+ALLOWED = frozenset({
+    "timestamp", "level", "event", "service", "request_id", "delivery_id", "task_id", "trace_id", "span_id",
+    "admin_bind", "attempt", "attempts", "authenticated_by", "bind", "body_bytes", "client_ip", "config_path",
+    "conflict", "deadline_s", "dropped", "duration_ms", "end_to_end_ms", "error", "event_type", "exception",
+    "exit_code", "flagged", "free_bytes", "hint", "http_status", "inflight_requests", "issues", "job_id",
+    "key_reading", "leases_recovered", "library", "message", "method", "migrations", "next_attempt_at", "outcomes",
+    "partner_customer_id", "person", "pid", "python_version", "reason", "records", "recovered_tasks",
+    "released_tasks", "repeat_of", "retry_after_s", "scheme", "search_id", "signal", "sink", "sinks", "source",
+    "sources", "sqlite_version", "stale", "startup_ms", "suppressed", "uptime_s", "url", "version", "warnings",
+})  # fmt: skip
+"""Every field that may be logged. Ids here name purchases and parts of ours, never people."""
+
+
+def configure(
+    *,
+    level: str = "info",
+    format: LogFormat = "auto",  # noqa: A002  (the setting is called so)
+    stream: BinaryIO | None = None,
+    cache: bool = True,
+) -> None:
+    """Send every log line of this process to *stream* (stdout) in *format*.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        format: `auto` is `console` on a terminal, else `json`.
+        stream: A binary stream; a line is one write.
+        cache: Whether loggers may keep this configuration; tests say no.
+    """
+    out = stream or sys.stdout.buffer
+    chosen = ("console" if out.isatty() else "json") if format == "auto" else format
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[_line, _RENDERERS[chosen]()],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.BytesLoggerFactory(file=out),
+        cache_logger_on_first_use=cache,
+    )
+    root = logging.getLogger()
+    root.handlers = [_ThroughStructlog()]
+    root.setLevel(max(number, logging.WARNING))
+
+
+def _line(_logger: object, method: str, event: EventDict) -> EventDict:
+    """Return a new line with the allowed fields, cut to a readable length, without those that are None.
+
+    One processor instead of a chain: this runs before every answer.
+    """
+    now_ns = time.time_ns()
+    line: EventDict = {
+        "timestamp": f"{_second(now_ns // 1_000_000_000)}.{now_ns // 1000 % 1_000_000:06d}Z",
+        "level": "error" if method == "exception" else method,
+        "event": event.pop("event"),
+        "service": SERVICE,
+    }
+    dropped = []
+    if event.get("exc_info"):
+        line["exception"] = _places(event["exc_info"])
+    event.pop("exc_info", None)
+    for name, value in event.items():
+        if value is None or name in line:
+            continue
+        if name not in ALLOWED:
+            dropped.append(name)
+        elif isinstance(value, str) and len(value) > TEXT_MAX:
+            line[name] = value[:TEXT_MAX] + "..."
+        else:
+            line[name] = value
+    if dropped:
+        line["dropped"] = sorted(dropped)
+    return line
+
+
+@lru_cache(maxsize=4)
+def _second(unix_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_s))
+
+
+def _places(exc_info: object) -> list[str] | None:
+    error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
+    if isinstance(exc_info, tuple):
+        error = exc_info[1]
+    return None if error is None else describe_exception(error)
+
+
+def describe_exception(error: BaseException) -> list[str]:
+    """Return the type of *error* and the places it came through, innermost last; never its message."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    places = [f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}" for frame in frames]
+    return [type(error).__name__, *places]
+
+
+class _ThroughStructlog(logging.Handler):
+    """Takes lines of other libraries."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the first line of the message's template, and the exception's places."""
+        try:
+            logger = structlog.get_logger("stibgate.library")
+            write = logger.error if record.levelno >= logging.ERROR else logger.warning
+            exc_info = record.exc_info[1] if record.exc_info else None
+            event = "unhandled" if exc_info is not None else "library.logged"
+            write(event, library=record.name, message=_plain(str(record.msg)), exc_info=exc_info)
+        except Exception:  # noqa: BLE001, S110  (a log line must never break what it reports on)
+            pass  # nor be shown by `handleError`, which prints the arguments
+
+
+def _plain(template: str) -> str:
+    """Return the words that *template* begins with.
+
+    Arguments are never put in, but some libraries write them into the template themselves, as asyncio does:
+    `Exception in callback send('...')`. They come behind a sign.
+    """
+    return _SIGNS.split(template, maxsplit=1)[0].strip()
+
+
+_SIGNS = re.compile(r"[^A-Za-z %,.-]")
+
+
+def _json_renderer() -> Callable[..., bytes]:
+    def render(_logger: object, _method: str, event: EventDict) -> bytes:
+        try:
+            return to_json(event, fallback=str, inf_nan_mode="null")
+        except ValueError:  # a lone surrogate, which UTF-8 cannot say and an escape can
+            return json.dumps(event, default=str).encode()
+
+    return render
+
+
+def _console_renderer() -> Callable[..., bytes]:
+    renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=22)
+
+    def render(logger: object, method: str, event: EventDict) -> bytes:
+        event.pop("service", None)
+        if places := event.pop("exception", None):  # structlog would write it over several lines
+            event["raised"] = " ".join(map(str, places))
+        shown = {name: _visible(value) if isinstance(value, str) else value for name, value in event.items()}
+        return renderer(logger, method, shown).encode("utf-8", "backslashreplace")
+
+    return render
+
+
+def _visible(text: str) -> str:
+    """Return *text* with its control characters spelled out: a terminal must not obey a log line."""
+    return _CONTROLS.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+_ECS_NAMES = {
+    "timestamp": "@timestamp",
+    "level": "log.level",
+    "event": "event.action",
+    "service": "service.name",
+    "trace_id": "trace.id",
+    "span_id": "span.id",
+    "client_ip": "client.ip",
+    "http_status": "http.response.status_code",
+    "body_bytes": "http.request.body.bytes",
+    "error": "error.message",
+    "request_id": "http.request.id",
+}
+"""Ours -> Elastic Common Schema 8; what has no name there goes under `stibgate.`."""
+
+
+def _ecs_renderer() -> Callable[..., bytes]:
+    render = _json_renderer()
+
+    def ecs(logger: object, method: str, event: EventDict) -> bytes:
+        line = {_ECS_NAMES.get(name, f"stibgate.{name}"): value for name, value in event.items()}
+        line["message"] = event["event"]
+        line["ecs.version"] = "8.17.0"
+        return render(logger, method, line)
+
+    return ecs
+
+
+_RENDERERS: dict[str, Callable[[], Callable[..., bytes]]] = {
+    "json": _json_renderer,
+    "console": _console_renderer,
+    "ecs": _ecs_renderer,
+}

@@ -1,0 +1,369 @@
+"""Receive, verify, parse, admit: everything before the answer, and nothing slow.
+
+Above the commit in `admit` the sender remembers the delivery, below it we do.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from stibgate.domain.delivery import (
+    Admission,
+    AdmissionStatus,
+    Delivery,
+    DeliveryState,
+    IdempotencyKey,
+    idempotency_key,
+)
+from stibgate.domain.event import JOB_FAILED, Event, QuarantineReason
+from stibgate.errors import AuthReason, DeliveryRefused, NotUnderstood, SignatureRefused, StoreTimeout, StoreUnavailable
+from stibgate.events.envelope import parse, resolve
+from stibgate.signatures import HeaderLookup, Scheme, Secret, Verified, Verifier
+from stibgate.stores import Inbox
+
+log = structlog.get_logger("stibgate.intake")
+
+UNKNOWN_EVENT = "unknown"
+UNUSUAL_EVENT = "other"
+"""What the log calls an event type that does not look like one: whoever sends it could write anything there."""
+
+_EVENT_TYPE = re.compile(r"(?=.{1,100}\Z)[a-z_]+(?:\.[a-z_]+)+", re.ASCII)
+
+
+def not_found() -> DeliveryRefused:
+    """Return the refusal of an unknown source, a wrong token and a missing one: the same for all three.
+
+    A new one each time: an exception that is raised again keeps every frame it ever came through.
+    """
+    return DeliveryRefused(404, "Not Found", "unknown_source")
+
+
+class Auth(StrEnum):
+    """How a source proves itself."""
+
+    SIGNATURE = "signature"
+    TOKEN = "token"  # noqa: S105  (a kind of proof, not a password)
+    BOTH = "signature+token"
+    EITHER = "signature_or_token"
+
+
+class StalePolicy(StrEnum):
+    """What happens to a valid signature that is too old."""
+
+    REJECT = "reject"
+    ACCEPT_IF_NEW = "accept_if_new"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A configured sender.
+
+    Attributes:
+        tokens: Capability tokens; compared by digest.
+        schemes: How its signatures may look; several only until one is pinned.
+        pinning: Whether the first scheme that verifies is pinned for good.
+        routes: Sinks that its records go to.
+        id_headers: Headers whose ids are kept as evidence.
+        ack_status: The status of an acknowledgement, 200 to 299.
+    """
+
+    name: str
+    auth: Auth
+    tokens: Sequence[str] = ()
+    secrets: Sequence[Secret] = ()
+    schemes: Sequence[Scheme] = ()
+    pinning: bool = False
+    tolerance_s: float = 300.0
+    future_tolerance_s: float = 60.0
+    stale: StalePolicy = StalePolicy.REJECT
+    routes: Sequence[str] = ()
+    id_headers: Sequence[str] = ()
+    ack_status: int = 202
+
+    def verifier(self, schemes: Sequence[Scheme]) -> Verifier:
+        """Return a verifier of this source's secrets for *schemes*."""
+        return Verifier(schemes, self.secrets, tolerance_s=self.tolerance_s, future_s=self.future_tolerance_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One POST, read whole.
+
+    Attributes:
+        headers: Every value of a header, by its lower-case name.
+        body: The raw bytes, as they came over the wire.
+        client: The peer's address as far as trusted proxies tell it; for logs only.
+        token_valid: Whether a capability token came and was right.
+        started_s: When the request began, on the loop's clock.
+    """
+
+    request_id: str
+    headers: HeaderLookup
+    body: bytes
+    client: str
+    token_valid: bool
+    started_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What is answered to an authentic delivery.
+
+    Attributes:
+        reason: Why, when *status* is `quarantined`.
+    """
+
+    status: AdmissionStatus
+    delivery_id: str
+    records: int
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class _Gate:
+    """A source's door: how its proofs are checked now."""
+
+    source: Source
+    verifier: Verifier | None
+    pinned: bool
+    token_digests: Sequence[bytes] = field(default=())
+
+
+class Intake:
+    """Admits deliveries for the configured sources.
+
+    Args:
+        sources: By name.
+        inbox: Where deliveries are remembered.
+        pins: The schemes that were pinned before, by source.
+        now_ms: The clock, milliseconds since the epoch.
+        new_id: Makes delivery ids.
+        dedupe_keys_ms: How long job events are remembered.
+        dedupe_window_ms: How long the same bytes are a duplicate.
+        on_admitted: Called after each new delivery that has work to do.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        inbox: Inbox,
+        *,
+        pins: Mapping[str, Mapping[str, Any]],
+        now_ms: Callable[[], int],
+        new_id: Callable[[], str],
+        dedupe_keys_ms: int,
+        dedupe_window_ms: int,
+        on_admitted: Callable[[], None],
+    ) -> None:
+        self._inbox = inbox
+        self._now_ms = now_ms
+        self._new_id = new_id
+        self._dedupe_keys_ms = dedupe_keys_ms
+        self._dedupe_window_ms = dedupe_window_ms
+        self._on_admitted = on_admitted
+        self._late: asyncio.Task[None] | None = None
+        self._gates = {name: _open_gate(source, pins.get(name)) for name, source in sources.items()}
+
+    def find(self, name: str, token: str | None) -> tuple[Source, bool]:
+        """Return the source and whether *token* proves it.
+
+        Raises:
+            DeliveryRefused: 404, the same for an unknown source, a wrong token and one that is missing.
+        """
+        gate = self._gates.get(name)
+        if gate is None:
+            raise not_found()
+        if token is None:
+            if gate.source.auth in {Auth.TOKEN, Auth.BOTH}:
+                raise not_found()
+            return gate.source, False
+        given = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        matches = [hmac.compare_digest(given, known) for known in gate.token_digests]
+        if not any(matches):
+            raise not_found()
+        return gate.source, True
+
+    async def receive(self, source: Source, incoming: Incoming) -> Receipt:
+        """Verify, parse and admit one delivery; return what to answer once it is durable.
+
+        Raises:
+            SignatureRefused: It did not prove itself; nothing was stored.
+            StoreUnavailable: It could not be stored in time; the sender must come again.
+        """
+        now_ms = self._now_ms()
+        verified = self._verify(source, incoming, now_ms)
+        try:
+            delivery, admission = await self._admit(source, incoming, verified, now_ms)
+        except StoreTimeout:
+            self._late = asyncio.create_task(self._after_late_commit())
+            raise
+        if admission.duplicate:
+            self._log_duplicate(source, incoming, delivery, admission.delivery_id, conflict=admission.conflict)
+            return Receipt(AdmissionStatus.DUPLICATE, admission.delivery_id, admission.records)
+        self._log_admitted(source, incoming, delivery, admission.repeat_of)
+        if delivery.state is DeliveryState.ACCEPTED:
+            self._on_admitted()
+        return Receipt(AdmissionStatus(delivery.state), delivery.delivery_id, delivery.records, delivery.reason)
+
+    async def _after_late_commit(self) -> None:
+        """A commit that outlasts the time-out happens all the same, and what it admits is due."""
+        with suppress(StoreUnavailable):
+            await self._inbox.flush()
+        self._on_admitted()
+
+    async def _admit(
+        self, source: Source, incoming: Incoming, verified: Verified | None, now_ms: int
+    ) -> tuple[Delivery, Admission]:
+        """Pin, parse, and commit."""
+        if verified is not None and not self._gates[source.name].pinned:
+            verified = await self._pin(source, incoming, verified, now_ms)
+        delivery = self._delivery(source, incoming, verified, now_ms)
+        admission = await self._inbox.admit(delivery, only_if_new=delivery.stale)
+        if delivery.stale and admission.duplicate:
+            raise SignatureRefused(AuthReason.STALE)
+        return delivery, admission
+
+    def _verify(self, source: Source, incoming: Incoming, now_ms: int) -> Verified | None:
+        """Return what the signature proved, or None when the token was proof enough."""
+        if source.auth is Auth.TOKEN or (source.auth is Auth.EITHER and incoming.token_valid):
+            return None
+        verifier = self._gates[source.name].verifier
+        if verifier is None:  # cannot be: a source without secrets stops the start
+            raise SignatureRefused(AuthReason.MISSING)
+        verified = verifier.verify(incoming.headers, incoming.body, now_unix_s=now_ms / 1000)
+        if verified.stale and source.stale is StalePolicy.REJECT:
+            raise SignatureRefused(AuthReason.STALE)
+        return verified
+
+    async def _pin(self, source: Source, incoming: Incoming, verified: Verified, now_ms: int) -> Verified | None:
+        """Pin the scheme that verified first; a pin that another request made meanwhile stands, and binds this one.
+
+        Raises:
+            SignatureRefused: The scheme that is pinned now does not verify this delivery.
+        """
+        gate = self._gates[source.name]
+        document = await self._inbox.pin(source.name, verified.scheme.to_document())
+        pinned = Scheme.from_document(document)
+        if not gate.pinned:
+            gate.verifier, gate.pinned = source.verifier([pinned]), True
+            log.info("signature.pinned", source=source.name, scheme=pinned.name, key_reading=str(pinned.key))
+        return verified if pinned == verified.scheme else self._verify(source, incoming, now_ms)
+
+    def _delivery(self, source: Source, incoming: Incoming, verified: Verified | None, now_ms: int) -> Delivery:
+        lookup = incoming.headers
+        header_type = next(iter(lookup("stibnite-event-type")), None)
+        event: Event | None = None
+        state, reason = DeliveryState.ACCEPTED, None
+        try:
+            event = resolve(parse(incoming.body), header_event_type=header_type)
+        except NotUnderstood as error:
+            state, reason = DeliveryState.QUARANTINED, error.reason
+        if event is not None:
+            state, reason = _first_state(source, event)
+        sha256 = hashlib.sha256(incoming.body).digest()
+        key: IdempotencyKey = idempotency_key(
+            source.name,
+            event,
+            sha256,
+            signed_id=verified.message_id if verified else None,
+            received_at_ms=now_ms,
+            dedupe_keys_ms=self._dedupe_keys_ms,
+            dedupe_window_ms=self._dedupe_window_ms,
+        )
+        known = event or Event(UNKNOWN_EVENT, known=False)
+        return Delivery(
+            delivery_id=self._new_id(),
+            source=source.name,
+            received_at_ms=now_ms,
+            body=incoming.body,
+            body_sha256=sha256,
+            state=state,
+            event_type=known.event_type,
+            key=key,
+            records=known.record_count,
+            reason=reason,
+            job_id=known.job_id,
+            search_id=known.search_id,
+            partner_customer_id=known.partner_customer_id,
+            partner_user_id=known.partner_user_id,
+            authenticated_by=f"{verified.scheme.name}/{verified.secret_label}" if verified else "token",
+            stale=verified.stale if verified else False,
+            evidence={name: values[0][:256] for name in source.id_headers if (values := lookup(name))},
+        )
+
+    def _log_admitted(self, source: Source, incoming: Incoming, delivery: Delivery, repeat_of: str | None) -> None:
+        write = log.warning if delivery.state is DeliveryState.QUARANTINED else log.info
+        write(
+            f"delivery.{delivery.state}",
+            request_id=incoming.request_id,
+            delivery_id=delivery.delivery_id,
+            source=source.name,
+            event_type=_loggable(delivery.event_type),
+            records=delivery.records,
+            reason=delivery.reason,
+            job_id=delivery.job_id,
+            search_id=delivery.search_id,
+            partner_customer_id=delivery.partner_customer_id,
+            repeat_of=repeat_of,
+            authenticated_by=delivery.authenticated_by,
+            stale=delivery.stale or None,
+            body_bytes=len(delivery.body),
+            client_ip=incoming.client,
+            http_status=source.ack_status,
+            duration_ms=_since_ms(incoming.started_s),
+        )
+
+    def _log_duplicate(
+        self, source: Source, incoming: Incoming, delivery: Delivery, first_id: str, *, conflict: bool
+    ) -> None:
+        write = log.warning if conflict else log.info
+        write(
+            "delivery.conflict" if conflict else "delivery.duplicate",
+            request_id=incoming.request_id,
+            delivery_id=first_id,
+            source=source.name,
+            event_type=_loggable(delivery.event_type),
+            body_bytes=len(delivery.body),
+            client_ip=incoming.client,
+            http_status=source.ack_status,
+            duration_ms=_since_ms(incoming.started_s),
+        )
+
+
+def _open_gate(source: Source, pin: Mapping[str, Any] | None) -> _Gate:
+    digests = tuple(hashlib.sha256(token.encode()).digest() for token in source.tokens)
+    if not source.secrets:
+        return _Gate(source, None, pinned=True, token_digests=digests)
+    if not source.pinning:
+        return _Gate(source, source.verifier(source.schemes), pinned=True, token_digests=digests)
+    schemes = source.schemes if pin is None else [Scheme.from_document(pin)]
+    return _Gate(source, source.verifier(schemes), pinned=pin is not None, token_digests=digests)
+
+
+def _first_state(source: Source, event: Event) -> tuple[DeliveryState, str | None]:
+    if not event.known:
+        return DeliveryState.IGNORED, "event_type_unknown"
+    if event.event_type == JOB_FAILED:
+        return DeliveryState.ACCEPTED, None
+    if event.thin:
+        return DeliveryState.QUARANTINED, QuarantineReason.RECORDS_MISSING
+    if not source.routes:
+        return DeliveryState.IGNORED, "not_routed"
+    return DeliveryState.ACCEPTED, None
+
+
+def _loggable(event_type: str) -> str:
+    """Return *event_type* where it is dotted lower-case words, as the vendor's are."""
+    return event_type if event_type == UNKNOWN_EVENT or _EVENT_TYPE.fullmatch(event_type) else UNUSUAL_EVENT
+
+
+def _since_ms(started_s: float) -> float:
+    return round((asyncio.get_running_loop().time() - started_s) * 1000, 2)

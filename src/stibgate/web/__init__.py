@@ -1,0 +1,1 @@
+"""HTTP doors: the receiver on the public listener, health on the admin one."""

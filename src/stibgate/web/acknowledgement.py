@@ -1,0 +1,65 @@
+"""The 202, written in one piece.
+
+aiohttp's general response costs more than verifying and storing a small delivery: header maps, cookies,
+compression and chunking are considered for each. An acknowledgement has none of these, so its head and body
+are one write. Anything unusual about the request takes aiohttp's own way.
+"""
+
+import json
+from http import HTTPStatus
+
+from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+
+from stibgate.pipeline.intake import Receipt
+
+
+class Acknowledgement(web.Response):
+    """The answer to an authentic delivery, after its commit.
+
+    Args:
+        receipt: What became of the delivery.
+        status: `ack_status` of the source.
+        request_id: Echoed as `X-Request-Id`.
+    """
+
+    def __init__(self, receipt: Receipt, *, status: int, request_id: str) -> None:
+        document: dict[str, str | int] = {
+            "delivery_id": receipt.delivery_id,
+            "status": receipt.status,
+            "records": receipt.records,
+        }
+        if receipt.reason is not None:
+            document["reason"] = receipt.reason
+        self._document = json.dumps(document).encode()
+        self._request_id = request_id
+        self._written = False
+        super().__init__(status=status)
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write the whole answer; `write_eof` then has nothing left to do."""
+        transport = request.transport
+        if request.version != HttpVersion11 or not request.keep_alive or transport is None:
+            self.body = self._document
+            self.content_type = "application/json"
+            self.headers["X-Request-Id"] = self._request_id
+            return await super().prepare(request)
+        transport.write(
+            f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(self._document)}\r\n"
+            f"X-Request-Id: {self._request_id}\r\n\r\n".encode("ascii")
+            + self._document
+        )
+        self._keep_alive = True
+        self._written = True
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Finish what aiohttp's own way began."""
+        if not self._written:
+            await super().write_eof(data)
+
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
+    status: "OK" for status in range(200, 300) if status not in {known.value for known in HTTPStatus}
+}

@@ -1,0 +1,333 @@
+"""The public listener: takes deliveries, answers what the contract says, and nothing else.
+
+The order of work on a POST: source and token; method, content type, encoding, declared size; the raw
+body within `max_body` and `body_timeout`; then intake verifies over the raw bytes and admits. The
+low-level server is used without an application: three routes need no router, the sender's `Expect` must
+wait until the head was checked, and nothing may decode the body before the signature is checked.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
+
+import structlog
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from stibgate.errors import DeliveryRefused, SignatureRefused, StoreFull, StoreUnavailable
+from stibgate.pipeline.intake import Incoming, Intake, Source, not_found
+from stibgate.web.acknowledgement import Acknowledgement
+from stibgate.web.limits import InFlight, RateLimiter, TokenBucket
+from stibgate.web.problem import problem
+
+log = structlog.get_logger("stibgate.receiver")
+
+PATH_MAX = 2048
+RETRY_LATER_S = 5
+REJECTED_LINES_PER_S = 50
+BUSY_REQUESTS = 16
+"""From this many requests in flight on, background work leaves the processor to the answers."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_METHODS = "GET, HEAD, POST"
+_OWN_METHODS = "GET, HEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    """What bounds a request.
+
+    Attributes:
+        max_body_bytes: A larger body is 413.
+        body_timeout_s: A body that takes longer is 408.
+        trusted_proxies: Only these may say who the client is and which request id it has.
+    """
+
+    max_body_bytes: int
+    body_timeout_s: float
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+class _Target(NamedTuple):
+    """Where a request goes: `/hooks/{source}` with or without a token, or a path of ours."""
+
+    path: str
+    source: str | None
+    token: str | None
+
+
+class Receiver:
+    """Handles every request of the public listener.
+
+    Args:
+        intake: Verifies and admits.
+        settings: Bounds.
+        limiter: The rate of each source.
+        in_flight: Requests and bytes that may be held at once.
+        check_space: Raises `StoreFull` when nothing may be read now.
+        new_request_id: Makes request ids.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        settings: ReceiverSettings,
+        *,
+        limiter: RateLimiter,
+        in_flight: InFlight,
+        check_space: Callable[[], None],
+        new_request_id: Callable[[], str],
+    ) -> None:
+        self._intake = intake
+        self._settings = settings
+        self._limiter = limiter
+        self._in_flight = in_flight
+        self._check_space = check_space
+        self._new_request_id = new_request_id
+        self._clock = asyncio.get_running_loop().time
+        self._rejected_lines = TokenBucket(REJECTED_LINES_PER_S, REJECTED_LINES_PER_S, REJECTED_LINES_PER_S, 0.0)
+        self._suppressed = 0
+        self._is_trusted = lru_cache(maxsize=1024)(self._look_up_trusted)
+        self.draining = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether so many answers are waiting that other work should step back."""
+        return self._in_flight.requests >= BUSY_REQUESTS
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911  (an answer each)
+        """Return the answer to one request of the public listener."""
+        started_s = self._clock()
+        trusted = self._is_trusted(request.remote or "")
+        request_id = self._request_id(request, trusted=trusted)
+        source: Source | None = None
+        try:
+            if request.version not in {HttpVersion10, HttpVersion11}:
+                raise DeliveryRefused(400, "Bad Request", "http_version", close=True)  # noqa: TRY301  (one place answers)
+            target = _target(request)
+            if target.source is None:
+                return self._own_page(request, target, request_id)
+            source, token_valid = self._intake.find(target.source, target.token)
+            if request.method in {hdrs.METH_GET, hdrs.METH_HEAD}:
+                return web.Response(headers={"X-Request-Id": request_id})
+            return await self._receive(request, source, request_id, token_valid=token_valid, started_s=started_s)
+        except DeliveryRefused as refusal:
+            return self._refuse(request, refusal, request_id, source)
+        except SignatureRefused as refusal:
+            public = DeliveryRefused(401, "Unauthorized", refusal.reason)
+            return self._refuse(request, public, request_id, source)
+        except StoreFull as error:
+            return self._cannot_store(507, error, request_id, source)
+        except StoreUnavailable as error:
+            return self._cannot_store(503, error, request_id, source)
+        except Exception as error:
+            # A bug of ours must not cost a delivery: the sender is asked to come again.
+            log.exception("unhandled", request_id=request_id, source=source.name if source else None)
+            return self._cannot_store(503, StoreUnavailable(type(error).__name__), request_id, source)
+
+    async def _receive(
+        self, request: web.BaseRequest, source: Source, request_id: str, *, token_valid: bool, started_s: float
+    ) -> web.Response:
+        self._check_head(request)
+        self._check_load(source, started_s)
+        in_flight = self._in_flight
+        in_flight.requests += 1
+        held = 0
+        try:
+            self._check_space()
+            body = await self._read(request)
+            held = len(body)
+            in_flight.bytes += held
+            receipt = await self._intake.receive(
+                source,
+                Incoming(
+                    request_id=request_id,
+                    headers=partial(request.headers.getall, default=()),
+                    body=body,
+                    client=self._client(request),
+                    token_valid=token_valid,
+                    started_s=started_s,
+                ),
+            )
+        finally:
+            in_flight.requests -= 1
+            in_flight.bytes -= held
+        return Acknowledgement(receipt, status=source.ack_status, request_id=request_id)
+
+    def _check_head(self, request: web.BaseRequest) -> None:
+        if request.method != hdrs.METH_POST:
+            raise DeliveryRefused(405, "Method Not Allowed", "method")
+        if not _is_json(request):
+            raise DeliveryRefused(415, "Unsupported Media Type", "content_type")
+        encodings = request.headers.getall(hdrs.CONTENT_ENCODING, ())
+        if any(encoding.strip().lower() not in {"identity", ""} for encoding in encodings):
+            raise DeliveryRefused(415, "Unsupported Media Type", "content_encoding")
+        if (request.content_length or 0) > self._settings.max_body_bytes:
+            raise DeliveryRefused(413, "Content Too Large", "too_large", close=True)
+        if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
+            raise DeliveryRefused(417, "Expectation Failed", "expect", close=True)
+
+    def _check_load(self, source: Source, now_s: float) -> None:
+        if self.draining:
+            raise DeliveryRefused(503, "Service Unavailable", "draining", retry_after_s=RETRY_LATER_S, close=True)
+        if wait_s := self._limiter.take(source.name, now_s):
+            raise DeliveryRefused(429, "Too Many Requests", "rate", retry_after_s=wait_s)
+        if self._in_flight.requests >= self._in_flight.requests_max:
+            raise DeliveryRefused(503, "Service Unavailable", "concurrency", retry_after_s=1)
+
+    async def _read(self, request: web.BaseRequest) -> bytes:
+        """Return the raw body.
+
+        Raises:
+            DeliveryRefused: 408 too slow, 413 too large, 400 broken framing, 503 too much in flight.
+        """
+        content = request.content
+        try:
+            if content.is_eof():  # it came whole, together with its head
+                body = content.read_nowait(-1)
+                if len(body) > self._settings.max_body_bytes:
+                    raise DeliveryRefused(413, "Content Too Large", "too_large", close=True)
+                return body
+            if hdrs.EXPECT in request.headers and request.version == HttpVersion11:
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0
+            async with asyncio.timeout(self._settings.body_timeout_s):
+                return await self._read_chunks(content)
+        except TimeoutError:
+            raise DeliveryRefused(408, "Request Timeout", "body_timeout", close=True) from None
+        except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+            raise DeliveryRefused(400, "Bad Request", "body_framing", close=True) from None
+
+    async def _read_chunks(self, content: StreamReader) -> bytes:
+        in_flight = self._in_flight
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while chunk := await content.readany():
+                size += len(chunk)
+                in_flight.bytes += len(chunk)
+                chunks.append(chunk)
+                if size > self._settings.max_body_bytes:
+                    raise DeliveryRefused(413, "Content Too Large", "too_large", close=True)
+                if in_flight.bytes > in_flight.bytes_max:
+                    raise DeliveryRefused(
+                        503, "Service Unavailable", "bytes_in_flight", retry_after_s=RETRY_LATER_S, close=True
+                    )
+            return b"".join(chunks)
+        finally:
+            in_flight.bytes -= size
+
+    def _own_page(self, request: web.BaseRequest, target: _Target, request_id: str) -> web.Response:
+        if target.path != "/healthz":
+            raise not_found()
+        if request.method not in {hdrs.METH_GET, hdrs.METH_HEAD}:
+            raise DeliveryRefused(405, "Method Not Allowed", "method")
+        return web.Response(
+            body=b'{"status":"ok"}', content_type="application/json", headers={"X-Request-Id": request_id}
+        )
+
+    def _refuse(
+        self, request: web.BaseRequest, refusal: DeliveryRefused, request_id: str, source: Source | None
+    ) -> web.Response:
+        event = "delivery.throttled" if refusal.status == 429 else "delivery.rejected"
+        if self._rejected_lines.take(self._clock()) == 0:
+            log.warning(
+                event,
+                request_id=request_id,
+                source=source.name if source else None,
+                reason=refusal.reason,
+                http_status=refusal.status,
+                client_ip=self._client(request),
+                retry_after_s=refusal.retry_after_s,
+                suppressed=self._suppressed or None,
+            )
+            self._suppressed = 0
+        else:
+            self._suppressed += 1
+        response = problem(
+            refusal.status,
+            title=refusal.title,
+            request_id=request_id,
+            retry_after_s=refusal.retry_after_s,
+            allow=(_METHODS if source else _OWN_METHODS) if refusal.status == 405 else None,
+            close=refusal.close,
+        )
+        response.headers["X-Request-Id"] = request_id
+        return response
+
+    def _cannot_store(
+        self, status: int, error: StoreUnavailable, request_id: str, source: Source | None
+    ) -> web.Response:
+        log.error(
+            "store.error",
+            request_id=request_id,
+            source=source.name if source else None,
+            error=error.message,
+            hint=error.hint,
+            http_status=status,
+        )
+        response = problem(status, request_id=request_id, retry_after_s=RETRY_LATER_S)
+        response.headers["X-Request-Id"] = request_id
+        return response
+
+    def _request_id(self, request: web.BaseRequest, *, trusted: bool) -> str:
+        given = request.headers.get("X-Request-Id") if trusted else None
+        return given if given is not None and _REQUEST_ID.fullmatch(given) else self._new_request_id()
+
+    def _client(self, request: web.BaseRequest) -> str:
+        """Return the address nearest to us that is no trusted proxy."""
+        peer = request.remote or ""
+        forwarded = request.headers.getall("X-Forwarded-For", ())
+        if not forwarded or not self._is_trusted(peer):
+            return peer
+        for hop in reversed(",".join(forwarded).split(",")):
+            try:
+                address = str(ip_address(hop.strip()))
+            except ValueError:
+                return peer
+            if not self._is_trusted(address):
+                return address
+            peer = address
+        return peer
+
+    def _look_up_trusted(self, address: str) -> bool:
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:  # how a dual-stack socket names IPv4 peers
+            ip = ip.ipv4_mapped
+        return any(ip in network for network in self._settings.trusted_proxies)
+
+
+def _is_json(request: web.BaseRequest) -> bool:
+    if request.headers.get(hdrs.CONTENT_TYPE) == "application/json":
+        return True
+    kind = request.content_type
+    return hdrs.CONTENT_TYPE in request.headers and (kind == "application/json" or kind.endswith("+json"))
+
+
+def _target(request: web.BaseRequest) -> _Target:
+    """Return where *request* goes; the raw path counts, so that an encoded token is a wrong token.
+
+    Raises:
+        DeliveryRefused: 414 when the target is too long, 404 when it holds two tokens.
+    """
+    raw = request.raw_path
+    if len(raw) > PATH_MAX:
+        raise DeliveryRefused(414, "URI Too Long", "uri_too_long", close=True)
+    if not raw.startswith("/"):  # absolute form, as sent to a proxy
+        raw = request.rel_url.raw_path_qs
+    path, _, query = raw.partition("?")
+    parts = path.split("/")
+    if len(parts) not in {3, 4} or parts[1] != "hooks" or not parts[2]:
+        return _Target(path, None, None)
+    keys = [value for name, _, value in (pair.partition("=") for pair in query.split("&")) if name == "key"]
+    tokens = [*parts[3:], *keys]
+    if len(tokens) > 1:
+        raise not_found()
+    return _Target(path, parts[2], tokens[0] if tokens else None)

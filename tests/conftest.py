@@ -1,0 +1,50 @@
+"""What every test may ask for: the log's lines, as an operator would read them."""
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from stibgate.log import configure
+
+
+class Lines:
+    """What was logged since the start of the test."""
+
+    def __init__(self) -> None:
+        self.stream = io.BytesIO()
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue().decode()
+
+    @property
+    def all(self) -> list[dict]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def of(self, event: str) -> list[dict]:
+        return [line for line in self.all if line["event"] == event]
+
+
+@pytest.fixture
+def configure_log():
+    """Return a function that sends the log of this test into a `Lines`; everything is put back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+
+    def begin(**settings) -> Lines:
+        lines = Lines()
+        configure(**{"level": "debug", "format": "json", "stream": lines.stream, "cache": False, **settings})
+        return lines
+
+    yield begin
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def lines(configure_log):
+    """Return the lines of this test's log, one JSON object each."""
+    return configure_log()
