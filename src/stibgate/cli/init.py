@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -71,10 +72,11 @@ def _write(file: Path, text: str, *, replace: bool) -> None:
             f"{file} is there already; nothing was changed",
             hint="`--force` replaces it and its secrets, `--dir` writes elsewhere.",
         ) from None
-    except PermissionError:
-        raise PermissionRefused(f"{file.parent} may not be written", hint="Choose another folder: --dir.") from None
     except OSError as error:
-        raise StibgateError(f"{file} cannot be written: {(error.strerror or 'unknown').lower()}") from None
+        reason, hint = (error.strerror or "unknown").lower(), "Choose another folder: --dir."
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise PermissionRefused(f"{file.parent} may not be written: {reason}", hint=hint) from None
+        raise StibgateError(f"{file} cannot be written: {reason}", hint=hint) from None
     finally:
         with contextlib.suppress(OSError):
             hidden.unlink()

@@ -1,0 +1,121 @@
+"""The operator's door: one file a noun, loaded only when its command is called.
+
+`stibgate --help` must answer at once, so nothing but click is imported before a command is chosen;
+the table below carries the one-line help that click would otherwise import a module for.
+"""
+
+import errno
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from stibgate import __version__
+from stibgate.cli.context import Context
+from stibgate.errors import EXIT_FAILED, EXIT_PERMISSION, ConfigError, StibgateError
+
+
+class _Entry(NamedTuple):
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS = {
+    "serve": _Entry("serve", "serve", "Run the gateway until SIGTERM."),
+    "demo": _Entry("demo", "demo", "Do the whole main job on this machine, once, and show the result."),
+    "dev": _Entry("demo", "dev", "Run sandbox and gateway on this machine until ^C."),
+    "init": _Entry("init", "init", "Write a commented config.toml with fresh secrets."),
+    "config": _Entry("config", "config", "Check, show or describe the configuration."),
+    "trigger": _Entry("trigger", "trigger", "Send signed sample deliveries to a running gateway."),
+    "sign": _Entry("sign", "sign", "Print the headers that a sender would add to a body."),
+    "verify": _Entry("sign", "verify", "Check a captured delivery and say why it fails."),
+    "deliveries": _Entry("deliveries", "deliveries", "List and show deliveries."),
+    "tasks": _Entry("tasks", "tasks", "List what is owed to which sink."),
+    "explain": _Entry("explain", "explain", "Tell the whole story of a delivery, a task or a person."),
+    "db": _Entry("db", "db", "Look after the store."),
+    "health": _Entry("health", "health", "Ask a running gateway whether it is ready."),
+    "version": _Entry("version", "version", "Print versions."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command's module only when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, imported now, or None when there is none of that name."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"stibgate.cli.{entry.module}")
+        command: click.Command = getattr(module, entry.attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the chosen command; it has ended well when the reader of its output (`| head`) went away."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains while flushing
+            ctx.exit(0)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command list from the table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.command(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Durable webhook receiver and prospecting push gateway for the Stibnite Person Data API.",
+    epilog="Try it with no account anywhere: stibgate demo",
+)
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Configuration file.  [default: $STIBGATE_CONFIG, ./config.toml, /etc/stibgate/config.toml]",
+)
+@click.version_option(__version__, message="%(version)s")
+@click.pass_context
+def cli(ctx: click.Context, config_path: Path | None) -> None:
+    """Remember what was said before the subcommand."""
+    ctx.obj = Context(config_path=config_path)
+
+
+def main() -> None:
+    """Run the command line and exit with a documented code."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("aborted", err=True)
+        sys.exit(EXIT_FAILED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except StibgateError as error:
+        _show(error)
+        sys.exit(error.exit_code)
+    except OSError as error:  # of a file or folder that the command line named
+        place = f"{error.filename}: " if error.filename else ""
+        _show(StibgateError(f"{place}{error.strerror or error}", hint="Check the path, its owner and its disk."))
+        forbidden = isinstance(error, PermissionError) or error.errno == errno.EROFS
+        sys.exit(EXIT_PERMISSION if forbidden else EXIT_FAILED)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _show(error: StibgateError) -> None:
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+    click.echo(f"{click.style('error', fg='red')}: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)

@@ -1,0 +1,204 @@
+"""`stibgate demo` and `stibgate dev`: the main job on this machine, with no account anywhere."""
+
+import asyncio
+import csv
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stibgate.domain.record import COLUMNS
+from stibgate.errors import EXIT_FAILED, UsageError
+
+if TYPE_CHECKING:
+    from stibgate.cli.stage import Stage
+
+PUSH_QUERY, PUSH_RECORDS = "60 owners of dental practices in Texas", 25
+JOB_QUERY, JOB_RECORDS, JOB_PAGE = "100 CMOs at SaaS companies", 100, 50
+FORWARD_TIMEOUT_S = 15
+SHOWN_ROWS = 3
+DEV_FOLDER = Path("stibgate-dev")
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep everything here.  [default: a temporary folder]",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Which invented people there are.")
+def demo(*, folder: Path | None, seed: int) -> None:
+    """Do the whole main job on this machine, once, and show the result.
+
+    Starts Stibnite's sandbox and the gateway on free loopback ports, registers one with the other, pushes
+    prospects, runs a search job in two pages, sends one event twice, and waits until all of it is in CSV
+    files. Exit code 0 when every record arrived exactly once.
+    """
+    if folder is not None and (folder / "data").exists():
+        raise UsageError(f"{folder} holds a store already", hint="Give --dir a new folder.")
+    place = folder or Path(tempfile.mkdtemp(prefix="stibgate-demo-"))
+    place.mkdir(parents=True, exist_ok=True)
+    _log_to(place / "gateway.log")
+    started = time.monotonic()
+    problems = asyncio.run(_demo(place.resolve(), seed))
+    click.echo(f"\n{'FAILED' if problems else 'done'} in {time.monotonic() - started:.1f} s")
+    for problem in problems:
+        click.echo(f"missing: {problem}", err=True)
+    sys.exit(EXIT_FAILED if problems else 0)
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEV_FOLDER,
+    show_default=True,
+    help="Where config, store and drops are kept.",
+)
+@click.option("--port", type=int, default=8080, show_default=True, help="Public listener.")
+@click.option("--admin-port", type=int, default=9090, show_default=True, help="Admin listener.")
+@click.option("--sandbox-port", type=int, default=0, help="Stibnite's sandbox.  [default: a free one]")
+@click.option("--seed", type=int, default=1, show_default=True, help="Which invented people there are.")
+def dev(*, folder: Path, port: int, admin_port: int, sandbox_port: int, seed: int) -> None:
+    """Run sandbox and gateway on this machine until ^C, connected with each other."""
+    from stibgate.log import configure
+
+    configure(level="info", format="auto")
+    asyncio.run(_dev(folder.resolve(), port, admin_port, sandbox_port, seed))
+
+
+async def _dev(folder: Path, port: int, admin_port: int, sandbox_port: int, seed: int) -> None:
+    from stibgate.cli.stage import stage
+
+    async with stage(folder, seed=seed, public=port, admin=admin_port, sandbox_port=sandbox_port) as on:
+        source = on.settings.sources
+        click.echo(
+            f"""
+stibgate dev: everything is in {folder}   (^C stops it)
+  jobs webhook         {on.gateway.url}/hooks/jobs
+    signing secret     {source["jobs"].secrets[0].value.get_secret_value()}
+  result_delivery_url  {on.gateway.url}/hooks/push/{source["push"].tokens[0].get_secret_value()}
+  health               {on.gateway.admin_url}/readyz
+  drops                {on.settings.sinks["drop"].dir}
+  Stibnite's sandbox   {on.sandbox_url}
+    x-api-key          {on.sandbox.api_key}
+
+In another terminal:
+  stibgate trigger prospecting.records.pushed --config {on.config}
+  stibgate deliveries list --config {on.config}
+""",
+            err=True,
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, on.gateway.stopping.set)
+        await on.gateway.stopping.wait()
+
+
+async def _demo(folder: Path, seed: int) -> Sequence[str]:
+    """Play the demo in *folder*; return what is missing in the end."""
+    from stibgate.cli.stage import stage
+
+    _step("starting Stibnite's sandbox and the gateway")
+    async with stage(folder, seed=seed) as on:
+        _tell(f"sandbox {on.sandbox_url}, gateway {on.gateway.url}, all files in {folder}")
+        _step("registered: a webhook endpoint for job events, an embed key for pushes")
+        await _play(on)
+        _step("waiting until every record is forwarded")
+        try:
+            async with asyncio.timeout(FORWARD_TIMEOUT_S):
+                await on.gateway.idle()
+        except TimeoutError:
+            return [f"the gateway was not finished within {FORWARD_TIMEOUT_S} s; see {folder / 'gateway.log'}"]
+        return _report(on)
+
+
+async def _play(on: "Stage") -> None:
+    _step(f"a partner's user pushes {PUSH_RECORDS} people")
+    pushed = await on.push(PUSH_QUERY, PUSH_RECORDS)
+    _tell(
+        f"delivered {pushed['delivered']}, our answer {pushed['delivery_status']},"
+        f" {pushed['pushed_records']} records, {pushed['net_new_billable_records']} billed"
+    )
+    _step(f"a search job for {JOB_RECORDS} people, {JOB_PAGE} on a page; each page is a job with its signed event")
+    async for job in on.search(JOB_QUERY, page=JOB_PAGE):
+        _tell(f"job {job['job_id']} {job['status']}, {job['billable_records']} records billed")
+    _step("Stibnite sends the last event once more")
+    status = await on.sandbox.resend(len(on.sandbox.sent) - 1)
+    _tell(f"our answer {status}; it must not be forwarded again")
+
+
+@dataclass(slots=True)
+class _Drops:
+    """What the CSV files hold."""
+
+    files: list[Path] = field(default_factory=list)
+    headers: set[tuple[str, ...]] = field(default_factory=set)
+    rows: list[list[str]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> "_Drops":
+        found = cls(files=sorted(folder.rglob("*.csv")))
+        for path in found.files:
+            with path.open(encoding="utf-8", newline="") as file:
+                header, *rows = csv.reader(file, strict=True)
+            found.headers.add(tuple(header))
+            found.rows += rows
+        return found
+
+
+def _report(on: "Stage") -> Sequence[str]:
+    """Print receipts and rows; return what is missing."""
+    from stibgate.app import open_store_ledger
+    from stibgate.cli.output import delivery_row, print_rows
+    from stibgate.stores import DeliveryFilter
+
+    with closing(open_store_ledger(on.settings)) as ledger:
+        stored = ledger.deliveries(DeliveryFilter(), limit=None)
+        wrong = list(ledger.check())
+    _step("receipts")
+    columns = ("delivery_id", "event_type", "state", "records", "duplicates")
+    print_rows([delivery_row(one) for one in reversed(stored)], as_json=False, columns=columns, empty="none")
+    drops = _Drops.read(on.settings.sinks["drop"].dir)
+    people = {row[COLUMNS.index("person_id")] for row in drops.rows}
+    _step(f"{len(drops.rows)} rows in {len(drops.files)} CSV files, {len(people)} different people")
+    for path in drops.files:
+        _tell(str(path))
+    with drops.files[0].open(encoding="utf-8", newline="") as file:
+        for line in islice(file, 1 + SHOWN_ROWS):
+            _tell(line.rstrip())
+    _tell(f"look around: stibgate deliveries list --config {on.config}")
+    expected = PUSH_RECORDS + JOB_RECORDS
+    laws = {
+        f"{expected} records in the drops, not {len(drops.rows)}": len(drops.rows) == expected,
+        f"{expected} different people, not {len(people)}": len(people) == expected,
+        f"the {len(COLUMNS)} documented columns": drops.headers == {COLUMNS},
+        "one push and two pages": len(stored) == 3,
+        "one duplicate that was not forwarded": sum(one.duplicates for one in stored) == 1,
+        "every delivery done": all(one.state == "done" for one in stored),
+    }
+    return [*wrong, *(law for law, holds in laws.items() if not holds)]
+
+
+def _step(text: str) -> None:
+    click.echo(f"{click.style('==>', fg='green')} {text}")
+
+
+def _tell(text: str) -> None:
+    click.echo(f"    {text}")
+
+
+def _log_to(path: Path) -> None:
+    from stibgate.log import configure
+
+    configure(level="info", format="json", stream=path.open("ab"))

@@ -1,0 +1,56 @@
+"""`stibgate health`: for people and container checks."""
+
+import http.client
+import json
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stibgate.cli.context import config_option, json_option
+from stibgate.cli.output import base_url, printable
+from stibgate.errors import EXIT_UNREACHABLE, ServiceUnreachable
+
+
+@click.command()
+@config_option
+@json_option
+@click.option("--url", help="Admin listener.  [default: server.admin_bind]")
+@click.option("--timeout", type=click.FloatRange(min=0.1), default=3.0, show_default=True, help="Seconds.")
+def health(*, config: Path | None, as_json: bool, url: str | None, timeout: float) -> None:
+    """Ask a running gateway whether it is ready. Exit code 0 when it is, 69 when not or not reachable."""
+    if url is None:
+        from stibgate.config import load
+
+        url = base_url(load(config).settings.server.admin_address)
+    document = _ask(url, timeout)
+    click.echo(json.dumps(document) if as_json else document["status"])
+    if document["status"] != "ready":
+        if not as_json:
+            for name, word in document["checks"].items():
+                click.echo(printable(f"{name}: {word}"), err=True)
+        sys.exit(EXIT_UNREACHABLE)
+
+
+def _ask(url: str, timeout_s: float) -> dict[str, Any]:
+    """Return what /readyz says, good or bad.
+
+    Raises:
+        ServiceUnreachable: Nobody answers, or somebody who is no gateway.
+    """
+    try:
+        try:
+            answer = urllib.request.urlopen(f"{url}/readyz", timeout=timeout_s)  # noqa: S310  (http, by configuration)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            document: dict[str, Any] = json.load(answer)
+        return {"status": str(document["status"]), "checks": dict(document["checks"])}
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
+        raise ServiceUnreachable(
+            f"no gateway answers at {url}: {type(error).__name__}",
+            hint="Is `stibgate serve` running, and is this its admin_bind?",
+        ) from error

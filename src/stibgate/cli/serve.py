@@ -1,0 +1,41 @@
+"""`stibgate serve`: the gateway, until SIGTERM."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from stibgate.cli.context import config_option
+
+
+@click.command()
+@config_option
+@click.option("--bind", metavar="HOST:PORT", help="Public listener; wins over server.bind.")
+@click.option("--admin-bind", metavar="HOST:PORT", help="Admin listener; wins over server.admin_bind.")
+def serve(*, config: Path | None, bind: str | None, admin_bind: str | None) -> int:
+    """Run the gateway until SIGTERM.
+
+    Exit codes: 0 stopped cleanly, 75 another process has the store or the port, 77 no permission,
+    78 configuration.
+    """
+    from stibgate.app import serve as run
+    from stibgate.config import load
+    from stibgate.log import configure
+
+    loaded = load(config, flags={"server.bind": bind, "server.admin_bind": admin_bind})
+    for notice in loaded.notices:
+        click.echo(f"notice: {notice}", err=True)
+    configure(level=loaded.settings.log.level, format=loaded.settings.log.format)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(run(loaded.settings))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's factory when the extra `speed` is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

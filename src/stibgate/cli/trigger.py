@@ -1,0 +1,108 @@
+"""`stibgate trigger`: sample deliveries, signed as the source expects, to a running gateway."""
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from stibgate.cli.context import config_option, json_option
+from stibgate.cli.output import printable
+from stibgate.cli.senders import Sender, find_sender
+from stibgate.domain.event import JOB_FAILED, JOB_SUCCEEDED, RECORDS_PUSHED
+from stibgate.errors import EXIT_FAILED, ServiceUnreachable, UsageError
+
+_KINDS = {JOB_SUCCEEDED: "stibnite_jobs", JOB_FAILED: "stibnite_jobs", RECORDS_PUSHED: "stibnite_push"}
+_BAD = ("signature", "stale", "json", "duplicate")
+_SERIALS = 2**40
+
+
+@click.command()
+@click.argument("event", required=False)
+@config_option
+@json_option
+@click.option(
+    "--records", type=click.IntRange(0, 10_000), default=3, show_default=True, help="People in each delivery."
+)
+@click.option("--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Deliveries.")
+@click.option("--source", "name", help="Source to post to.  [default: the only one of the event's kind]")
+@click.option("--to", "url", metavar="URL", help="Base URL of the gateway.  [default: server.bind]")
+@click.option("--scheme", help="Preset to sign with.  [default: what the source expects]")
+@click.option("--seed", type=int, help="Same seed, same people.  [default: other people each time]")
+@click.option("--bad", type=click.Choice(_BAD), help="Spoil each delivery in this way.")
+def trigger(
+    *,
+    event: str | None,
+    config: Path | None,
+    as_json: bool,
+    records: int,
+    count: int,
+    name: str | None,
+    url: str | None,
+    scheme: str | None,
+    seed: int | None,
+    bad: str | None,
+) -> None:
+    """Send signed sample deliveries of EVENT to a running gateway; without EVENT, list the events."""
+    if event is None:
+        for known in _KINDS:
+            click.echo(known)
+        return
+    if event not in _KINDS:
+        raise UsageError(f"no sample of {event!r}", hint=f"There are {', '.join(_KINDS)}.")
+    sender = find_sender(config, name, kind=None if name else _KINDS[event], url=url)
+    if bad in {"signature", "stale"} and not sender.signs:
+        raise UsageError(f"source {sender.name} has no signature to spoil", hint="It proves itself by its token alone.")
+    deliveries = _make(event, sender, records=records, count=count, scheme=scheme, seed=seed, bad=bad)
+    bad_answers = asyncio.run(_send(sender, deliveries, as_json=as_json))
+    sys.exit(EXIT_FAILED if bad_answers and bad is None else 0)
+
+
+def _make(
+    event: str, sender: Sender, *, records: int, count: int, scheme: str | None, seed: int | None, bad: str | None
+) -> Iterator[tuple[list[tuple[str, str]], bytes]]:
+    """Yield headers and body of each delivery, signed when it is its turn; a duplicate comes twice."""
+    from random import Random
+
+    from stibgate.sandbox.samples import sample
+
+    rng = Random(seed if seed is not None else secrets.randbits(64))  # noqa: S311  (invented people)
+    first = 0 if seed is not None else secrets.randbelow(_SERIALS)
+    for serial in range(first, first + count):
+        one = sample(event, records=records, rng=rng, serial=serial)
+        body = one.body if bad != "json" else one.body[:-1]
+        at = int(time.time()) - (3600 if bad == "stale" else 0)
+        proof = sender.signed(body, scheme=scheme, unix_s=at) if sender.signs else []
+        if bad == "signature":
+            body += b" "
+        yield from [([*one.headers, *proof], body)] * (2 if bad == "duplicate" else 1)
+
+
+async def _send(sender: Sender, deliveries: Iterator[tuple[list[tuple[str, str]], bytes]], *, as_json: bool) -> int:
+    """Post one after the other and print each answer; return how many were refused."""
+    import aiohttp
+
+    refused = 0
+    async with aiohttp.ClientSession() as session:
+        for headers, body in deliveries:
+            started = time.monotonic()
+            try:
+                async with session.post(sender.url, data=body, headers=headers, allow_redirects=False) as response:
+                    answer = dict(await response.json(content_type=None))
+            except (aiohttp.ClientError, OSError, ValueError, TypeError) as error:
+                raise ServiceUnreachable(
+                    f"no gateway answers for source {sender.name}: {type(error).__name__}",
+                    hint="Start `stibgate serve` with the same configuration, or give --to URL.",
+                ) from error
+            refused += response.status >= 400
+            if as_json:
+                click.echo(json.dumps({"http_status": response.status, **answer}))
+                continue
+            what = answer.get("status") if response.ok else answer.get("title")
+            told = f"{response.status} {what}  {answer.get('delivery_id', '')}  {answer.get('records', 0)} records"
+            click.echo(f"{printable(told)}  {len(body)} bytes  {(time.monotonic() - started) * 1000:.1f} ms")
+    return refused
