@@ -131,7 +131,6 @@ class Gateway:
         self._store = self._open_store()
         self._stack.push_async_callback(self._store.close)
         outlets = await self._open_outlets()
-        warm()  # a quarter of a second that the first delivery would else pay for, with every answer waiting
         self._in_flight = InFlight(server.limits.concurrency, server.limits.bytes_in_flight)
         self._worker = Worker(
             self._store,
@@ -150,9 +149,11 @@ class Gateway:
         self._receiver = await self._make_receiver()
         # Undone in reverse: the public door closes first, then the worker drains while /readyz says so.
         self.admin_url = await self._listen_admin()
-        recovered = await self._worker.start()
         self._stack.push_async_callback(self._stop_worker)
         self.url = await self._listen_public()
+        # The libraries that normalise take a quarter of a second to load; answers need not wait for them.
+        await asyncio.to_thread(warm)
+        recovered = await self._worker.start()
         self._listening = True
         log.info(
             "service.started",

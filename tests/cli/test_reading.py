@@ -88,16 +88,17 @@ def test_an_empty_list_says_so_beside_the_output(config):
 def test_the_documented_keys_are_there(config, names):
     """Deliveries and tasks have exactly the keys that the contract names, and times end with a Z."""
     delivery = stibgate("deliveries", "list", "--json", "--config", config).objects[-1]
-    assert list(delivery) == (
+    assert " ".join(delivery) == (
         "delivery_id state source event_type received_at records search_id job_id partner_customer_id"
         " duplicates via reason"
-    ).split()
+    )
     assert delivery["received_at"].endswith("Z")
     task = stibgate("tasks", "list", "--json", "--config", config).objects[-1]
-    assert list(task) == "task_id delivery_id sink state attempts next_attempt_at error".split()
+    assert " ".join(task) == "task_id delivery_id sink state attempts next_attempt_at error"
     shown = stibgate("deliveries", "show", names["delivery"], "--json", "--config", config).objects[0]
     assert {"tasks", "duplicates_seen", "conflicts"} <= shown.keys()
-    assert {"task_id", "sink", "state", "attempts", "next_attempt_at", "outcomes", "refused"} <= shown["tasks"][0].keys()
+    (task,) = shown["tasks"]
+    assert {"task_id", "sink", "state", "attempts", "next_attempt_at", "outcomes", "refused"} <= task.keys()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,6 @@ def test_the_documented_keys_are_there(config, names):
         ("deliveries", "show", "{delivery}", "--raw"),
         ("deliveries", "show", "{delivery}", "--records"),
         ("explain", "{delivery}"),
-        ("--help",),
     ],
     ids=" ".join,
 )
@@ -118,9 +118,8 @@ def test_a_reader_that_goes_away_is_no_failure(config, names, words):
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        more = [] if words == ("--help",) else ["--config", str(config)]
         ran = subprocess.run(
-            [sys.executable, "-m", "stibgate", *(word.format(**names) for word in words), *more],
+            [sys.executable, "-m", "stibgate", *(word.format(**names) for word in words), "--config", config],
             stdin=subprocess.DEVNULL,
             stdout=writing,
             stderr=subprocess.PIPE,

@@ -54,7 +54,9 @@ def test_below_min_free_deliveries_are_507_until_there_is_space(tmp_path):
 def test_a_disk_that_is_full_in_the_middle_of_a_commit_acknowledges_nothing(tmp_path):
     """When SQLite itself meets the end of the disk: 507, never a 202 that is not stored, and it goes on afterwards."""
     with tmpfs(tmp_path / "disk", "size=16m") as disk:
-        config = configure(tmp_path, storage='min_free = "64KiB"', store=f"{disk}/stibgate.db")
+        # An attempt whose end could not be written is tried again once its lease is over.
+        leases = '[delivery]\ntimeout = "1s"\nlease = "2s"'
+        config = configure(tmp_path, storage='min_free = "64KiB"', store=f"{disk}/stibgate.db", extra=leases)
         with Gateway(config) as gateway:
             ballast = disk / "ballast"
             ballast.write_bytes(b"x" * 8 * MIB)
