@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import structlog
 from pydantic_core import to_json
@@ -53,18 +53,49 @@ def configure(
         stream: A binary stream; a line is one write.
         cache: Whether loggers may keep this configuration; tests say no.
     """
-    out = stream or sys.stdout.buffer
-    chosen = ("console" if out.isatty() else "json") if format == "auto" else format
+    out = _Unbreakable(stream or open(sys.stdout.fileno(), "wb", buffering=0, closefd=False))  # noqa: SIM115
+    chosen = ("console" if sys.stdout.isatty() and stream is None else "json") if format == "auto" else format
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[_line, _RENDERERS[chosen]()],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(file=out),
+        logger_factory=structlog.BytesLoggerFactory(file=cast("BinaryIO", out)),
         cache_logger_on_first_use=cache,
     )
     root = logging.getLogger()
     root.handlers = [_ThroughStructlog()]
     root.setLevel(max(number, logging.WARNING))
+
+
+class _Unbreakable:
+    """A stream whose failures cost log lines and nothing else.
+
+    A pipe without a reader or a full disk under the log must not stop a delivery from being answered. What
+    was lost is counted and told with the next line that can be written.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, data: bytes) -> None:
+        """Write one line, unbuffered, or count it as lost."""
+        try:
+            if self._lost:
+                self._write(_lost_line(self._lost))
+                self._lost = 0
+            self._write(data)
+        except (OSError, ValueError):
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Do nothing: nothing is held back."""
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._stream.write(rest) or len(rest) :]
+        self._stream.flush()
 
 
 def _line(_logger: object, method: str, event: EventDict) -> EventDict:
@@ -95,6 +126,11 @@ def _line(_logger: object, method: str, event: EventDict) -> EventDict:
     if dropped:
         line["dropped"] = sorted(dropped)
     return line
+
+
+def _lost_line(count: int) -> bytes:
+    event = {"event": "log.lost", "records": count}
+    return to_json(_line(None, "warning", event)) + b"\n"
 
 
 @lru_cache(maxsize=4)

@@ -90,7 +90,16 @@ PositiveDuration = Annotated[Duration, AfterValidator(_above_zero)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 """A whole number from 1, never text or true/false that happens to look like one."""
 
-Schedule = Annotated[tuple[Duration, ...], Field(min_length=1, max_length=50)]
+def _not_empty(schedule: tuple[float, ...]) -> tuple[float, ...]:
+    # Not min_length: pydantic counts only the items that are right, and would call a list of mistakes empty.
+    if not schedule:
+        raise ValueError("must have 1 or more items")
+    return schedule
+
+
+Schedule = Annotated[
+    tuple[Duration, ...], Field(max_length=50, json_schema_extra={"minItems": 1}), AfterValidator(_not_empty)
+]
 """The waiting time before each attempt; the first is the wait before the first one."""
 
 

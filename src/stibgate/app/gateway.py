@@ -1,98 +1,36 @@
-"""The composition root: settings in, running parts out.
-
-The only clock, the only source of ids and chance, and the only place that names a concrete store.
-"""
+"""Everything that `serve` runs, started in order and stopped in reverse."""
 
 import asyncio
-import errno
-import gc
-import os
 import random
-import signal
-import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import structlog
 import uuid_utils
-from aiohttp import web
 
 from stibgate import __version__
-from stibgate.config import DeliverySettings, Settings, SourceSettings
-from stibgate.domain.backoff import Policy
-from stibgate.errors import (
-    EXIT_TEMPORARY,
-    AddressInUse,
-    PermissionRefused,
-    SinkUnavailable,
-    StibgateError,
-    StoreFull,
-    StoreUnavailable,
-)
+from stibgate.app.listeners import admin_runner, listen, public_runner
+from stibgate.app.parts import new_id, now_ms, policy_of, source_of
+from stibgate.config import Settings
+from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreFull, StoreUnavailable
 from stibgate.normalise import Rules, warm
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout
-from stibgate.pipeline.intake import Auth, Intake, Source, StalePolicy
+from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.worker import Worker
-from stibgate.signatures import Secret, candidates
 from stibgate.sinks import Sink
-from stibgate.stores import Ledger
-from stibgate.stores.connection import open_writer, sqlite_version
-from stibgate.stores.ledger import open_ledger
-from stibgate.stores.lock import InstanceLock
-from stibgate.stores.migrations import migrate
+from stibgate.stores.connection import sqlite_version
 from stibgate.stores.sqlite import SqliteStore
-from stibgate.web.health import health_application
 from stibgate.web.limits import InFlight, RateLimiter
-from stibgate.web.protocol import QuietServer
 from stibgate.web.receiver import Receiver, ReceiverSettings
-
-__all__ = ["Gateway", "migrate_store", "new_id", "now_ms", "open_store_ledger", "serve", "sqlite_version"]
 
 log = structlog.get_logger("stibgate.service")
 
-HEAD_BYTES_MAX = 8 * 1024 - 2
-HEADERS_MAX = 100
-LINGER_S = 2.0
-GC_THRESHOLD = 20_000
 SINK_READY_S = 1.0
 """How long the start waits for a sink; a slower one becomes ready in its own time, and its tasks wait."""
 SINK_CLOSED_S = 2.0
-ANSWERED_S = 2.0
-"""How long a listener may take to write its last answers, once they are made."""
 
-
-def now_ms() -> int:
-    """Return the present in milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
-
-
-def new_id(prefix: str) -> str:
-    """Return a new id that sorts by time: *prefix*, an underscore, 32 hex digits."""
-    return f"{prefix}_{uuid_utils.uuid7().hex}"
-
-
-def open_store_ledger(settings: Settings) -> Ledger:
-    """Return the store for reading; it needs no running service."""
-    return open_ledger(settings.storage.path)
-
-
-def migrate_store(settings: Settings) -> tuple[str, ...]:
-    """Bring the store to this version's schema; return the migrations that were applied.
-
-    Raises:
-        StoreLocked: A service is running on it.
-        SchemaTooNew: A newer stibgate wrote it.
-    """
-    lock = InstanceLock(settings.storage.path)
-    try:
-        database = open_writer(settings.storage.path, durability=settings.storage.durability)
-        try:
-            return tuple(migrate(database))
-        finally:
-            database.conn.close()
-    finally:
-        lock.release()
+_SLOW = "Its disk or network does not answer; its tasks wait, and are tried again by themselves."
 
 
 class Gateway:
@@ -148,9 +86,11 @@ class Gateway:
         )
         self._receiver = await self._make_receiver()
         # Undone in reverse: the public door closes first, then the worker drains while /readyz says so.
-        self.admin_url = await self._listen_admin()
+        admin = admin_runner(alive=lambda: self._store.alive, ready=self._ready)
+        self.admin_url = await listen(admin, server.admin_address, "server.admin_bind", self._stack)
         self._stack.push_async_callback(self._stop_worker)
-        self.url = await self._listen_public()
+        public = public_runner(self._receiver.handle, keepalive_s=server.keepalive)
+        self.url = await listen(public, server.bind_address, "server.bind", self._stack)
         # The libraries that normalise take a quarter of a second to load; answers need not wait for them.
         await asyncio.to_thread(warm)
         recovered = await self._worker.start()
@@ -223,7 +163,7 @@ class Gateway:
             except TimeoutError:
                 log.warning("sink.unavailable", sink=name, error=f"not ready after {SINK_READY_S:g} s", hint=_SLOW)
             self._stack.push_async_callback(self._close_sink, name, sink)
-            outlets[name] = Outlet(sink, _policy(self._settings.delivery_of(name)))
+            outlets[name] = Outlet(sink, policy_of(self._settings.delivery_of(name)))
         return outlets
 
     async def _close_sink(self, name: str, sink: Sink) -> None:
@@ -237,7 +177,7 @@ class Gateway:
     async def _make_receiver(self) -> Receiver:
         server, retention = self._settings.server, self._settings.storage.retention
         intake = Intake(
-            {name: _source(name, source) for name, source in self._settings.sources.items()},
+            {name: source_of(name, source) for name, source in self._settings.sources.items()},
             self._store,
             pins=await self._store.pins(),
             now_ms=now_ms,
@@ -254,39 +194,6 @@ class Gateway:
             check_space=self._store.refuse_when_full,
             new_request_id=lambda: uuid_utils.uuid7().hex,
         )
-
-    async def _listen_public(self) -> str:
-        server = self._settings.server
-        low_level = QuietServer(
-            self._receiver.handle,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=server.keepalive,
-            lingering_time=LINGER_S,
-            max_line_size=HEAD_BYTES_MAX,
-            max_field_size=HEAD_BYTES_MAX,
-            max_headers=HEADERS_MAX,
-        )
-        runner = web.ServerRunner(low_level, handle_signals=False, shutdown_timeout=ANSWERED_S)
-        return await self._listen(runner, server.bind_address, "server.bind")
-
-    async def _listen_admin(self) -> str:
-        app = health_application(alive=lambda: self._store.alive, ready=self._ready)
-        runner = web.AppRunner(
-            app, handle_signals=False, access_log=None, keepalive_timeout=15, shutdown_timeout=ANSWERED_S
-        )
-        return await self._listen(runner, self._settings.server.admin_address, "server.admin_bind")
-
-    async def _listen(self, runner: web.BaseRunner, address: tuple[str, int], setting: str) -> str:
-        host, port = address
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        try:
-            await web.TCPSite(runner, host, port, backlog=1024).start()
-        except OSError as error:
-            raise _cannot_listen(error, f"{host}:{port}", setting) from error
-        name = runner.addresses[0]
-        return f"http://{'[' + name[0] + ']' if ':' in name[0] else name[0]}:{name[1]}"
 
     def _ready(self) -> Mapping[str, str]:
         try:
@@ -319,63 +226,3 @@ class Gateway:
 
     async def _stop_worker(self) -> None:
         await self._worker.stop(drain_timeout_s=self._drain_left_s)
-
-
-async def serve(settings: Settings) -> int:
-    """Run the gateway until SIGTERM or SIGINT, or until its store fails; return the exit code."""
-    gateway = Gateway(settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, gateway.stopping.set)
-    await gateway.start()
-    # What was loaded stays: the collector need not look at it again, nor stop for every few requests.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-    await gateway.stopping.wait()
-    exit_code = await gateway.stop()
-    if gateway.stuck:
-        os._exit(exit_code)  # everything is closed and written; Python would wait for the thread that hangs
-    return exit_code
-
-
-_SLOW = "Its disk or network does not answer; its tasks wait, and are tried again by themselves."
-
-
-def _cannot_listen(error: OSError, address: str, setting: str) -> StibgateError:
-    reason = error.strerror or str(error)
-    if error.errno == errno.EADDRINUSE:
-        return AddressInUse(
-            f"{address} is in use by another program", hint=f"Stop it, or choose another address in {setting}."
-        )
-    return PermissionRefused(f"cannot listen on {address}: {reason}", hint=f"Choose another address in {setting}.")
-
-
-def _policy(delivery: DeliverySettings) -> Policy:
-    return Policy(delivery.schedule, delivery.max_age, delivery.timeout, delivery.concurrency, delivery.lease)
-
-
-def _source(name: str, settings: SourceSettings) -> Source:
-    """Return the source as intake knows it; labels number its secrets from the newest."""
-    schemes = candidates(settings.scheme, overrides=settings.signature.overrides(), allow_sha1=settings.allow_sha1)
-    return Source(
-        name=name,
-        auth=Auth(settings.auth),
-        tokens=[token.get_secret_value() for token in settings.tokens],
-        secrets=[
-            Secret(
-                item.value.get_secret_value(),
-                str(number),
-                None if item.not_after is None else item.not_after.timestamp(),
-            )
-            for number, item in enumerate(settings.secrets, start=1)
-        ],
-        schemes=schemes,
-        pinning=settings.scheme == "auto",
-        tolerance_s=settings.tolerance,
-        future_tolerance_s=settings.future_tolerance,
-        stale=StalePolicy(settings.stale),
-        routes=settings.routes,
-        id_headers=settings.id_headers,
-        ack_status=settings.ack_status,
-    )

@@ -1,0 +1,63 @@
+"""The composition root: settings in, running parts out.
+
+The only clock, the only source of ids and chance, and the only place that names a concrete store.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+
+from stibgate.app.gateway import Gateway
+from stibgate.app.parts import new_id, now_ms
+from stibgate.config import Settings
+from stibgate.stores import Ledger
+from stibgate.stores.connection import open_writer, sqlite_version
+from stibgate.stores.ledger import open_ledger
+from stibgate.stores.lock import InstanceLock
+from stibgate.stores.migrations import migrate
+
+__all__ = ["Gateway", "migrate_store", "new_id", "now_ms", "open_store_ledger", "serve", "sqlite_version"]
+
+GC_THRESHOLD = 20_000
+
+
+def open_store_ledger(settings: Settings) -> Ledger:
+    """Return the store for reading; it needs no running service."""
+    return open_ledger(settings.storage.path)
+
+
+def migrate_store(settings: Settings) -> tuple[str, ...]:
+    """Bring the store to this version's schema; return the migrations that were applied.
+
+    Raises:
+        StoreLocked: A service is running on it.
+        SchemaTooNew: A newer stibgate wrote it.
+    """
+    lock = InstanceLock(settings.storage.path)
+    try:
+        database = open_writer(settings.storage.path, durability=settings.storage.durability)
+        try:
+            return tuple(migrate(database))
+        finally:
+            database.conn.close()
+    finally:
+        lock.release()
+
+
+async def serve(settings: Settings) -> int:
+    """Run the gateway until SIGTERM or SIGINT, or until its store fails; return the exit code."""
+    gateway = Gateway(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, gateway.stopping.set)
+    await gateway.start()
+    # What was loaded stays: the collector need not look at it again, nor stop for every few requests.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    await gateway.stopping.wait()
+    exit_code = await gateway.stop()
+    if gateway.stuck:
+        os._exit(exit_code)  # everything is closed and written; Python would wait for the thread that hangs
+    return exit_code
