@@ -7,6 +7,11 @@ import asyncio
 import gc
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from sqlite_utils import Database
 
 from stibgate.app.gateway import Gateway
 from stibgate.app.parts import new_id, now_ms
@@ -16,8 +21,20 @@ from stibgate.stores.connection import open_writer, sqlite_version
 from stibgate.stores.ledger import open_ledger
 from stibgate.stores.lock import InstanceLock
 from stibgate.stores.migrations import migrate
+from stibgate.stores.statements import unpin
 
-__all__ = ["Gateway", "migrate_store", "new_id", "now_ms", "open_store_ledger", "serve", "sqlite_version"]
+__all__ = [
+    "Gateway",
+    "migrate_store",
+    "new_id",
+    "now_ms",
+    "open_store_ledger",
+    "serve",
+    "sqlite_version",
+    "unpin_source",
+]
+
+log = structlog.get_logger("stibgate.service")
 
 GC_THRESHOLD = 20_000
 
@@ -34,11 +51,30 @@ def migrate_store(settings: Settings) -> tuple[str, ...]:
         StoreLocked: A service is running on it.
         SchemaTooNew: A newer stibgate wrote it.
     """
+    with _offline(settings) as database:
+        return tuple(migrate(database))
+
+
+def unpin_source(settings: Settings, source: str) -> bool:
+    """Forget the scheme that was pinned for *source*; return whether there was one.
+
+    Raises:
+        StoreLocked: A service is running on it.
+        SchemaTooNew: A newer stibgate wrote it.
+    """
+    with _offline(settings) as database:
+        migrate(database)
+        return unpin(database, source)
+
+
+@contextmanager
+def _offline(settings: Settings) -> Iterator[Database]:
+    """Yield the writing connection of a store that no service is using, and keep others out meanwhile."""
     lock = InstanceLock(settings.storage.path)
     try:
         database = open_writer(settings.storage.path, durability=settings.storage.durability)
         try:
-            return tuple(migrate(database))
+            yield database
         finally:
             database.conn.close()
     finally:
@@ -51,6 +87,7 @@ async def serve(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gateway.stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _refuse_reload)
     await gateway.start()
     # What was loaded stays: the collector need not look at it again, nor stop for every few requests.
     gc.collect()
@@ -61,3 +98,8 @@ async def serve(settings: Settings) -> int:
     if gateway.stuck:
         os._exit(exit_code)  # everything is closed and written; Python would wait for the thread that hangs
     return exit_code
+
+
+def _refuse_reload() -> None:
+    """Stay up on SIGHUP, whose default would end the process with deliveries in flight."""
+    log.warning("config.reload_failed", reason="not_supported", hint="Restart the service to read its configuration.")

@@ -33,6 +33,7 @@ COMMANDS = {
     "trigger": _Entry("trigger", "trigger", "Send signed sample deliveries to a running gateway."),
     "sign": _Entry("sign", "sign", "Print the headers that a sender would add to a body."),
     "verify": _Entry("sign", "verify", "Check a captured delivery and say why it fails."),
+    "sources": _Entry("sources", "sources", "List sources and what is pinned for them."),
     "deliveries": _Entry("deliveries", "deliveries", "List and show deliveries."),
     "tasks": _Entry("tasks", "tasks", "List what is owed to which sink."),
     "explain": _Entry("explain", "explain", "Tell the whole story of a delivery, a task or a person."),

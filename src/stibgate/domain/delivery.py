@@ -49,7 +49,7 @@ class Delivery:
         reason: Why it is quarantined or ignored.
         authenticated_by: `token`, or the scheme and the secret's label, `t_v1/1`.
         evidence: Ids and headers that the sender set and nothing proves.
-        via: `push`: it came by HTTP.
+        via: `http`: the sender posted it.
     """
 
     delivery_id: str
@@ -69,7 +69,7 @@ class Delivery:
     authenticated_by: str = ""
     stale: bool = False
     evidence: Mapping[str, str] = field(default_factory=dict)
-    via: str = "push"
+    via: str = "http"
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ PositiveDuration = Annotated[Duration, AfterValidator(_above_zero)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 """A whole number from 1, never text or true/false that happens to look like one."""
 
+
 def _not_empty(schedule: tuple[float, ...]) -> tuple[float, ...]:
     # Not min_length: pydantic counts only the items that are right, and would call a list of mistakes empty.
     if not schedule:

@@ -85,6 +85,11 @@ def pin(db: Database, source: str, scheme: Mapping[str, Any]) -> Mapping[str, An
     return document
 
 
+def unpin(db: Database, source: str) -> bool:
+    """Forget the scheme that was pinned for *source*; return whether there was one."""
+    return db.execute("DELETE FROM pins WHERE source = ?", (source,)).rowcount == 1
+
+
 def store_records(db: Database, delivery_id: str, records: Sequence[Record], *, hash_key: bytes) -> None:
     """Store normalised records and the hashes under which their people are found, while *delivery_id* is accepted.
 

@@ -1,0 +1,65 @@
+"""`stibgate sources`: who may post, and what was pinned for them."""
+
+from pathlib import Path
+
+import click
+
+from stibgate.cli.context import config_option, json_option
+from stibgate.cli.output import print_rows
+from stibgate.errors import StoreError, UsageError
+
+
+@click.group()
+def sources() -> None:
+    """List sources and what is pinned for them."""
+
+
+@sources.command("list")
+@config_option
+@json_option
+def list_(*, config: Path | None, as_json: bool) -> None:
+    """List the configured sources; `pinned` is what `scheme = "auto"` found."""
+    from stibgate.app import open_store_ledger
+    from stibgate.config import load
+
+    settings = load(config).settings
+    try:
+        ledger = open_store_ledger(settings)
+    except StoreError:
+        pins = {}  # nothing was ever received
+    else:
+        pins = dict(ledger.pins())
+        ledger.close()
+    rows = [
+        {
+            "source": name,
+            "kind": source.kind,
+            "auth": source.auth,
+            "scheme": source.scheme,
+            "pinned": pins[name]["name"] if name in pins else None,
+            "key_reading": pins[name]["key"] if name in pins else None,
+            "routes": list(source.routes) if as_json else ", ".join(source.routes),
+        }
+        for name, source in settings.sources.items()
+    ]
+    columns = ("source", "kind", "auth", "scheme", "pinned", "key_reading", "routes")
+    print_rows(rows, as_json=as_json, columns=columns, empty="no sources")
+
+
+@sources.command()
+@click.argument("name")
+@config_option
+def unpin(*, name: str, config: Path | None) -> None:
+    """Forget the scheme that was pinned for NAME; the next delivery that verifies pins again.
+
+    The service must be stopped.
+    """
+    from stibgate.app import unpin_source
+    from stibgate.config import load
+
+    settings = load(config).settings
+    if name not in settings.sources:
+        raise UsageError(
+            f"there is no source {name!r}", hint=f"The configuration has {', '.join(settings.sources) or 'none'}."
+        )
+    click.echo(f"unpinned {name}" if unpin_source(settings, name) else f"nothing was pinned for {name}")
