@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import structlog
-import uuid_utils
 
 from stibgate import __version__
 from stibgate.app.listeners import admin_runner, listen, public_runner
-from stibgate.app.parts import new_id, now_ms, policy_of, source_of
+from stibgate.app.parts import new_id, new_request_id, now_ms, policy_of, source_of
 from stibgate.config import Settings
 from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreFull, StoreUnavailable
 from stibgate.normalise import Rules, warm
@@ -192,7 +191,7 @@ class Gateway:
             limiter=RateLimiter(rate=server.limits.rate, burst=server.limits.burst),
             in_flight=self._in_flight,
             check_space=self._store.refuse_when_full,
-            new_request_id=lambda: uuid_utils.uuid7().hex,
+            new_request_id=new_request_id,
         )
 
     def _ready(self) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
+from stibgate.app.parts import new_request_id
 from stibgate.errors import AddressInUse, ConfigError, PermissionRefused, Problem, StibgateError
 from stibgate.web.health import Checks, health_application
 from stibgate.web.protocol import QuietServer
@@ -25,6 +26,7 @@ def public_runner(handle: Handler, *, keepalive_s: float) -> web.ServerRunner:
     """Return the public listener; bodies stay as they came, because signatures are over the wire's bytes."""
     server = QuietServer(
         handle,
+        new_request_id=new_request_id,
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=keepalive_s,

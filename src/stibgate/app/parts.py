@@ -20,6 +20,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid_utils.uuid7().hex}"
 
 
+def new_request_id() -> str:
+    """Return a new id of one HTTP request: 32 hex digits."""
+    return uuid_utils.uuid7().hex
+
+
 def policy_of(delivery: DeliverySettings) -> Policy:
     """Return how patiently a sink is tried."""
     return Policy(delivery.schedule, delivery.max_age, delivery.timeout, delivery.concurrency, delivery.lease)

@@ -30,7 +30,6 @@ T = TypeVar("T")
 Operation = Callable[[Database], T]
 
 _Batch = list[tuple[Operation[Any], asyncio.Future[Any]]]
-_CLOSED = StoreUnavailable("the store is closing", hint="Send it again in a moment.")
 
 
 class Writer:
@@ -79,7 +78,7 @@ class Writer:
         """
         future: asyncio.Future[T] = self._loop.create_future()
         if self.failed is not None or self._closing:
-            future.set_exception(self.failed or _CLOSED)
+            future.set_exception(self._refusal())
             return future
         self._waiting.append((operation, future))
         if not self._busy:
@@ -88,6 +87,12 @@ class Writer:
             # One turn of the loop later, so that everybody who is ready now joins the batch.
             self._loop.call_soon(self._hand_over)
         return future
+
+    def _refusal(self) -> StoreUnavailable:
+        """Return why nothing is taken; a new one each time, since a raised exception keeps its callers alive."""
+        if self.failed is not None:
+            return StoreUnavailable(self.failed.message, hint=self.failed.hint)
+        return StoreUnavailable("the store is closing", hint="Send it again in a moment.")
 
     async def close(self) -> None:
         """Commit what waits, checkpoint, close the connection and end the thread."""
@@ -133,7 +138,7 @@ class Writer:
     def _refuse_all(self, error: StoreUnavailable) -> None:
         for _, future in self._waiting:
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(self._refusal())
         self._waiting.clear()
         callback, self._on_failed = self._on_failed, lambda _: None
         callback(error)

@@ -12,6 +12,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 from stibgate.pipeline.intake import Receipt
+from stibgate.web.problem import SERVER
 
 
 class Acknowledgement(web.Response):
@@ -43,6 +44,7 @@ class Acknowledgement(web.Response):
             self.body = self._document
             self.content_type = "application/json"
             self.headers["X-Request-Id"] = self._request_id
+            self.headers["Server"] = SERVER
             return await super().prepare(request)
         transport.write(
             f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\n"

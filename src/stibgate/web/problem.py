@@ -5,6 +5,9 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+SERVER = "stibgate"
+"""Instead of aiohttp's own header, which names its version and Python's."""
+
 _TITLES = {413: "Content Too Large", 414: "URI Too Long"}
 
 
@@ -24,7 +27,7 @@ def problem(
         "status": status,
         "request_id": request_id,
     }
-    headers = {}
+    headers = {"Server": SERVER}
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
     if allow is not None:

@@ -22,7 +22,7 @@ from stibgate.errors import DeliveryRefused, SignatureRefused, StoreFull, StoreU
 from stibgate.pipeline.intake import Incoming, Intake, Source, not_found
 from stibgate.web.acknowledgement import Acknowledgement
 from stibgate.web.limits import InFlight, RateLimiter, TokenBucket
-from stibgate.web.problem import problem
+from stibgate.web.problem import SERVER, problem
 
 log = structlog.get_logger("stibgate.receiver")
 
@@ -113,7 +113,7 @@ class Receiver:
                 return self._own_page(request, target, request_id)
             source, token_valid = self._intake.find(target.source, target.token)
             if request.method in {hdrs.METH_GET, hdrs.METH_HEAD}:
-                return web.Response(headers={"X-Request-Id": request_id})
+                return web.Response(headers={"X-Request-Id": request_id, "Server": SERVER})
             return await self._receive(request, source, request_id, token_valid=token_valid, started_s=started_s)
         except DeliveryRefused as refusal:
             return self._refuse(request, refusal, request_id, source)
@@ -227,7 +227,9 @@ class Receiver:
         if request.method not in {hdrs.METH_GET, hdrs.METH_HEAD}:
             raise DeliveryRefused(405, "Method Not Allowed", "method")
         return web.Response(
-            body=b'{"status":"ok"}', content_type="application/json", headers={"X-Request-Id": request_id}
+            body=b'{"status":"ok"}',
+            content_type="application/json",
+            headers={"X-Request-Id": request_id, "Server": SERVER},
         )
 
     def _refuse(
