@@ -227,4 +227,5 @@ def show(records: int, pairs: list[tuple[Burst, Burst]]) -> None:
     print(f"Python {platform.python_version()}, SQLite {sqlite_version()}, synchronous=FULL")
     print(row("bare aiohttp, reads, 202", [one for one, _ in pairs]))
     print(row("stibgate, committed, synced", [two for _, two in pairs]))
-    print(f"ratio {statistics.median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})")
+    cpu = statistics.median(one.cpu_us / two.cpu_us for one, two in pairs)
+    print(f"ratio {statistics.median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f}), of CPU time {cpu:.2f}")
