@@ -9,6 +9,7 @@
     │   ├── SinkUnavailable          transient: try the same batch later
     │   └── SinkRejected             permanent: the whole batch will never be taken as it is
     ├── StoreError
+    │   ├── NoStore                  there is no database yet
     │   ├── StoreUnavailable         75: cannot store now (busy, closing, failed)
     │   ├── StoreTimeout             75: no confirmation in time; it may still be stored
     │   ├── StoreFull                75: free space is below `min_free`, or the disk is full
@@ -166,6 +167,10 @@ class SinkRejected(SinkError):
 
 class StoreError(StibgateError):
     """The store could not do what was asked."""
+
+
+class NoStore(StoreError):
+    """There is no database yet: nothing was ever received."""
 
 
 class StoreUnavailable(StoreError):

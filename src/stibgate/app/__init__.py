@@ -7,15 +7,17 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
 
 import structlog
 from sqlite_utils import Database
 
 from stibgate.app.gateway import Gateway
-from stibgate.app.parts import new_id, now_ms
+from stibgate.app.parts import new_id, now_ms, source_of
 from stibgate.config import Settings
+from stibgate.errors import NoStore
 from stibgate.stores import Ledger
 from stibgate.stores.connection import open_writer, sqlite_version
 from stibgate.stores.ledger import open_ledger
@@ -29,7 +31,9 @@ __all__ = [
     "new_id",
     "now_ms",
     "open_store_ledger",
+    "pinned_schemes",
     "serve",
+    "source_of",
     "sqlite_version",
     "unpin_source",
 ]
@@ -42,6 +46,16 @@ GC_THRESHOLD = 20_000
 def open_store_ledger(settings: Settings) -> Ledger:
     """Return the store for reading; it needs no running service."""
     return open_ledger(settings.storage.path)
+
+
+def pinned_schemes(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+    """Return the pinned scheme of each source; none where nothing was ever received."""
+    try:
+        ledger = open_store_ledger(settings)
+    except NoStore:
+        return {}
+    with closing(ledger):
+        return ledger.pins()
 
 
 def migrate_store(settings: Settings) -> tuple[str, ...]:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import uuid_utils
 
+from stibgate.app import pinned_schemes, source_of
 from stibgate.cli.output import base_url
 from stibgate.config import Settings, SourceSettings, load
-from stibgate.errors import StoreError, UsageError
+from stibgate.errors import UsageError
+from stibgate.pipeline.intake import Source
 from stibgate.signatures import Scheme, Secret, candidates, sign
 
 DEFAULT_SCHEME = "t_v1"
@@ -89,40 +91,22 @@ def _sender(settings: Settings, name: str, source: SourceSettings, url: str | No
     base = url or base_url(settings.server.bind_address)
     needs_token = source.auth in {"token", "signature+token"}
     token = f"/{source.tokens[0].get_secret_value()}" if needs_token else ""
+    known = source_of(name, source)
     return Sender(
         name=name,
         url=f"{base.rstrip('/')}/hooks/{name}{token}",
-        schemes=_schemes(settings, name, source),
-        secrets=[
-            Secret(
-                item.value.get_secret_value(), str(n), None if item.not_after is None else item.not_after.timestamp()
-            )
-            for n, item in enumerate(source.secrets, start=1)
-        ],
+        schemes=_schemes(settings, known),
+        secrets=known.secrets,
         signs=source.auth != "token" and bool(source.secrets),
-        limits={"tolerance_s": source.tolerance, "future_s": source.future_tolerance},
+        limits={"tolerance_s": known.tolerance_s, "future_s": known.future_tolerance_s},
     )
 
 
-def _schemes(settings: Settings, name: str, source: SourceSettings) -> Sequence[Scheme]:
+def _schemes(settings: Settings, source: Source) -> Sequence[Scheme]:
     """Return what the gateway accepts from this source now, the scheme to sign with first."""
-    if source.scheme == "auto":
-        pinned = _pinned(settings, name)
-        if pinned is not None:
-            return (pinned,)
-        return (*candidates(DEFAULT_SCHEME), *candidates("auto"))
-    return candidates(source.scheme, overrides=source.signature.overrides(), allow_sha1=source.allow_sha1)
-
-
-def _pinned(settings: Settings, name: str) -> Scheme | None:
-    from stibgate.app import open_store_ledger
-
-    try:
-        ledger = open_store_ledger(settings)
-    except StoreError:
-        return None  # nothing was ever received
-    try:
-        document = ledger.pins().get(name)
-    finally:
-        ledger.close()
-    return None if document is None else Scheme.from_document(document)
+    if not source.pinning:
+        return source.schemes
+    pinned = pinned_schemes(settings).get(source.name)
+    if pinned is not None:
+        return (Scheme.from_document(pinned),)
+    return (*candidates(DEFAULT_SCHEME), *source.schemes)

@@ -6,7 +6,7 @@ import click
 
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.output import print_rows
-from stibgate.errors import StoreError, UsageError
+from stibgate.errors import UsageError
 
 
 @click.group()
@@ -19,17 +19,11 @@ def sources() -> None:
 @json_option
 def list_(*, config: Path | None, as_json: bool) -> None:
     """List the configured sources; `pinned` is what `scheme = "auto"` found."""
-    from stibgate.app import open_store_ledger
+    from stibgate.app import pinned_schemes
     from stibgate.config import load
 
     settings = load(config).settings
-    try:
-        ledger = open_store_ledger(settings)
-    except StoreError:
-        pins = {}  # nothing was ever received
-    else:
-        pins = dict(ledger.pins())
-        ledger.close()
+    pins = pinned_schemes(settings)
     rows = [
         {
             "source": name,

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-from stibgate.errors import PermissionRefused, StoreError, StoreFull, StoreUnavailable
+from stibgate.errors import NoStore, PermissionRefused, StoreError, StoreFull, StoreUnavailable
 
 __all__ = ["FATAL_CODES", "classify", "open_reader", "open_writer", "sqlite3", "sqlite_version"]
 
@@ -90,10 +90,11 @@ def open_reader(path: Path) -> Database:
     """Return a read-only connection; it needs no running service.
 
     Raises:
-        StoreError: There is no database, or it cannot be read.
+        NoStore: There is no database.
+        StoreError: It cannot be read.
     """
     if not path.exists():
-        raise StoreError(f"there is no store at {path}", hint="Start `stibgate serve` once, or check storage.url.")
+        raise NoStore(f"there is no store at {path}", hint="Start `stibgate serve` once, or check storage.url.")
     try:
         connection = sqlite3.connect(
             f"file:{quote(str(path))}?mode=ro",
