@@ -1,6 +1,7 @@
 """The two doors: aiohttp's runners with our limits, and what is in the way when one cannot open."""
 
 import errno
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -72,7 +73,7 @@ def _cannot_listen(error: OSError, address: str, setting: str) -> StibgateError:
     hint = f"Stop it, or choose another address in {setting}."
     if error.errno == errno.EADDRINUSE:
         return AddressInUse(f"{address} is in use by another program", hint=hint)
-    reason = error.strerror or str(error)
+    reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in {errno.EACCES, errno.EPERM}:
         return PermissionRefused(f"cannot listen on {address}: {reason}", hint=f"Choose another address in {setting}.")
     return ConfigError([Problem("configuration", setting, address, f"cannot be listened on: {reason}")])
