@@ -6,6 +6,8 @@ Lines of other libraries go through the same processors: of theirs only the mess
 is kept, since arguments and later lines quote headers and task results.
 """
 
+import asyncio
+import atexit
 import json
 import logging
 import re
@@ -44,6 +46,7 @@ def configure(
     format: LogFormat = "auto",  # noqa: A002  (the setting is called so)
     stream: BinaryIO | None = None,
     cache: bool = True,
+    gather: bool = False,
 ) -> None:
     """Send every log line of this process to *stream* (stdout) in *format*.
 
@@ -52,8 +55,9 @@ def configure(
         format: `auto` is `console` on a terminal, else `json`.
         stream: A binary stream; a line is one write.
         cache: Whether loggers may keep this configuration; tests say no.
+        gather: Whether lines of one turn of the event loop may be one write; for services.
     """
-    out = _Unbreakable(stream or open(sys.stdout.fileno(), "wb", buffering=0, closefd=False))  # noqa: SIM115
+    out = _Unbreakable(stream or open(sys.stdout.fileno(), "wb", buffering=0, closefd=False), gather=gather)  # noqa: SIM115
     chosen = ("console" if sys.stdout.isatty() and stream is None else "json") if format == "auto" else format
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -72,30 +76,58 @@ class _Unbreakable:
 
     A pipe without a reader or a full disk under the log must not stop a delivery from being answered. What
     was lost is counted and told with the next line that can be written.
+
+    With *gather*, lines of one turn of the event loop are one write: a call to the system for each line costs
+    as much as verifying a delivery.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, gather: bool) -> None:
         self._stream = stream
+        self._gather = gather
+        self._held: list[bytes] = []
         self._lost = 0
+        atexit.register(self.release)
 
     def write(self, data: bytes) -> None:
-        """Write one line, unbuffered, or count it as lost."""
+        """Write one line now, or with the others of this turn of the loop."""
+        if self._gather and _in_event_loop():
+            self._held.append(data)
+            if len(self._held) == 1:
+                asyncio.get_running_loop().call_soon(self.release)
+        else:
+            self._put([data])
+
+    def release(self) -> None:
+        """Write what is held back."""
+        held, self._held = self._held, []
+        if held:
+            self._put(held)
+
+    def flush(self) -> None:
+        """Do nothing: `write` decides when lines leave."""
+
+    def _put(self, lines: list[bytes]) -> None:
         try:
             if self._lost:
                 self._write(_lost_line(self._lost))
                 self._lost = 0
-            self._write(data)
+            self._write(b"".join(lines))
         except (OSError, ValueError):
-            self._lost += 1
-
-    def flush(self) -> None:
-        """Do nothing: nothing is held back."""
+            self._lost += len(lines)
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[self._stream.write(rest) or len(rest) :]
         self._stream.flush()
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _line(_logger: object, method: str, event: EventDict) -> EventDict:

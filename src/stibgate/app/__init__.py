@@ -110,6 +110,7 @@ async def serve(settings: Settings) -> int:
     await gateway.stopping.wait()
     exit_code = await gateway.stop()
     if gateway.stuck:
+        await asyncio.sleep(0)  # for the last lines of the log
         os._exit(exit_code)  # everything is closed and written; Python would wait for the thread that hangs
     return exit_code
 

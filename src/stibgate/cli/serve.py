@@ -26,7 +26,7 @@ def serve(*, config: Path | None, bind: str | None, admin_bind: str | None) -> i
     loaded = load(config, flags={"server.bind": bind, "server.admin_bind": admin_bind})
     for notice in loaded.notices:
         click.echo(f"notice: {notice}", err=True)
-    configure(level=loaded.settings.log.level, format=loaded.settings.log.format)
+    configure(level=loaded.settings.log.level, format=loaded.settings.log.format, gather=True)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(run(loaded.settings))
 
