@@ -11,6 +11,8 @@
     ├── StoreError
     │   ├── NoStore                  there is no database yet
     │   ├── StoreUnavailable         75: cannot store now (busy, closing, failed)
+    │   ├── StoreGone                75: its file was deleted or replaced under a running service
+    │   ├── StoreDamaged             1: not a sound database any more
     │   ├── StoreTimeout             75: no confirmation in time; it may still be stored
     │   ├── StoreFull                75: free space is below `min_free`, or the disk is full
     │   ├── StoreLocked              75: another process holds the store
@@ -130,10 +132,18 @@ class DeliveryRefused(StibgateError):
         reason: A closed word for log and console.
         retry_after_s: Whole seconds for `Retry-After`, when the sender may come back.
         close: Whether the connection must not be used again.
+        source: The source that was named, where there is one; for the log only.
     """
 
     def __init__(
-        self, status: int, title: str, reason: str, *, retry_after_s: int | None = None, close: bool = False
+        self,
+        status: int,
+        title: str,
+        reason: str,
+        *,
+        retry_after_s: int | None = None,
+        close: bool = False,
+        source: str | None = None,
     ) -> None:
         super().__init__(f"{status} {title}", hint=f"reason: {reason}")
         self.status = status
@@ -141,6 +151,7 @@ class DeliveryRefused(StibgateError):
         self.reason = reason
         self.retry_after_s = retry_after_s
         self.close = close
+        self.source = source
 
 
 class SinkError(StibgateError):
@@ -177,6 +188,16 @@ class StoreUnavailable(StoreError):
     """The store cannot write now; nothing was acknowledged."""
 
     exit_code = EXIT_TEMPORARY
+
+
+class StoreGone(StoreUnavailable):
+    """The database's file was deleted or replaced; what is written now would be lost with the process."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """The database is not sound any more."""
+
+    exit_code = EXIT_FAILED
 
 
 class StoreTimeout(StoreUnavailable):

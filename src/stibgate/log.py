@@ -10,12 +10,14 @@ import asyncio
 import atexit
 import json
 import logging
+import os
 import re
 import sys
 import time
 import traceback
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 import structlog
@@ -57,8 +59,9 @@ def configure(
         cache: Whether loggers may keep this configuration; tests say no.
         gather: Whether lines of one turn of the event loop may be one write; for services.
     """
-    out = _Unbreakable(stream or open(sys.stdout.fileno(), "wb", buffering=0, closefd=False), gather=gather)  # noqa: SIM115
-    chosen = ("console" if sys.stdout.isatty() and stream is None else "json") if format == "auto" else format
+    terminal = stream is None and sys.stdout is not None and sys.stdout.isatty()
+    out = _Unbreakable(stream or _stdout(), gather=gather)
+    chosen = ("console" if terminal else "json") if format == "auto" else format
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[_line, _RENDERERS[chosen]()],
@@ -69,6 +72,13 @@ def configure(
     root = logging.getLogger()
     root.handlers = [_ThroughStructlog()]
     root.setLevel(max(number, logging.WARNING))
+
+
+def _stdout() -> BinaryIO:
+    """Return standard output, unbuffered; a service that was started without one logs nowhere."""
+    if sys.stdout is None:
+        return Path(os.devnull).open("wb", buffering=0)
+    return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
 
 
 class _Unbreakable:
@@ -222,7 +232,9 @@ def _json_renderer() -> Callable[..., bytes]:
 
 
 def _console_renderer() -> Callable[..., bytes]:
-    renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=22)
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR"), pad_event_to=22
+    )
 
     def render(logger: object, method: str, event: EventDict) -> bytes:
         event.pop("service", None)

@@ -290,7 +290,7 @@ async def test_fatal_operation(make_bench, code, company):
     futures = [bench.writer.submit(put(n)) for n in range(company)]
     futures.append(bench.writer.submit(put_and_raise("x", failure(code))))
     results = await asyncio.gather(*futures, return_exceptions=True)
-    assert [type(result) for result in results] == [StoreUnavailable] * (company + 1)
+    assert [isinstance(result, StoreUnavailable) for result in results] == [True] * (company + 1)
     await _assert_failed_for_good(bench)
     assert bench.rows() == []
 

@@ -190,18 +190,20 @@ class Gateway:
             ReceiverSettings(server.max_body, server.body_timeout, tuple(server.trusted_proxies)),
             limiter=RateLimiter(rate=server.limits.rate, burst=server.limits.burst),
             in_flight=self._in_flight,
-            check_space=self._store.refuse_when_full,
+            check_space=self._store.check_disk,
             new_request_id=new_request_id,
         )
 
     def _ready(self) -> Mapping[str, str]:
+        store, space = "ok" if self._store.alive else "cannot write", "ok"
         try:
-            self._store.refuse_when_full()
-            space = "ok"
+            self._store.check_disk()
         except StoreFull as error:
             space = error.message
+        except StoreUnavailable as error:
+            store = error.message
         return {
-            "store": "ok" if self._store.alive else "cannot write",
+            "store": store,
             "free_space": space,
             "starting": "ok" if self._listening else "not listening yet",
             "draining": "draining" if self._receiver.draining else "ok",

@@ -38,12 +38,14 @@ UNUSUAL_EVENT = "other"
 _EVENT_TYPE = re.compile(r"(?=.{1,100}\Z)[a-z_]+(?:\.[a-z_]+)+", re.ASCII)
 
 
-def not_found() -> DeliveryRefused:
-    """Return the refusal of an unknown source, a wrong token and a missing one: the same for all three.
+def not_found(reason: str = "unknown_source", *, source: str | None = None) -> DeliveryRefused:
+    """Return the refusal of an unknown source, a wrong token and a missing one: the same answer for all three.
+
+    Only the log tells them apart, by *reason* and *source*.
 
     A new one each time: an exception that is raised again keeps every frame it ever came through.
     """
-    return DeliveryRefused(404, "Not Found", "unknown_source")
+    return DeliveryRefused(404, "Not Found", reason, source=source)
 
 
 class Auth(StrEnum):
@@ -183,12 +185,12 @@ class Intake:
             raise not_found()
         if token is None:
             if gate.source.auth in {Auth.TOKEN, Auth.BOTH}:
-                raise not_found()
+                raise not_found("token_missing", source=name)
             return gate.source, False
         given = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         matches = [hmac.compare_digest(given, known) for known in gate.token_digests]
         if not any(matches):
-            raise not_found()
+            raise not_found("token_mismatch", source=name)
         return gate.source, True
 
     async def receive(self, source: Source, incoming: Incoming) -> Receipt:

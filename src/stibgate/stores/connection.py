@@ -11,7 +11,7 @@ from urllib.parse import quote
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3
 
-from stibgate.errors import NoStore, PermissionRefused, StoreError, StoreFull, StoreUnavailable
+from stibgate.errors import NoStore, PermissionRefused, StoreDamaged, StoreError, StoreFull, StoreUnavailable
 
 __all__ = ["FATAL_CODES", "classify", "open_reader", "open_writer", "sqlite3", "sqlite_version"]
 
@@ -45,6 +45,11 @@ def classify(error: BaseException) -> BaseException:
         return StoreFull("the disk is full", hint="Free space on the store's disk; nothing was acknowledged meanwhile.")
     if code in {_BUSY, _LOCKED}:
         return StoreUnavailable("the store is busy", hint="Another program writes to the database; stop it.")
+    if code in {_CORRUPT, _NOTADB}:
+        return StoreDamaged(
+            f"the store is damaged: {error}",
+            hint="Stop the service, move the file aside, keep it, and restore a backup; stibgate never deletes it.",
+        )
     return StoreUnavailable(
         f"the store failed: {error}",
         hint="Restart stibgate; if it does not start, check the disk and `stibgate db check`.",

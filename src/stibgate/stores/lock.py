@@ -35,7 +35,7 @@ class InstanceLock:
             who = f"process {holder}" if holder.isdigit() else "another process"
             raise StoreLocked(
                 f"{who} uses the store {store}",
-                hint="One store takes one `stibgate serve`; stop the other one, or give this one its own storage.url.",
+                hint="Stop it first: one process writes a store. A second service needs its own storage.url.",
             ) from error
         with suppress(OSError):  # a full disk: the pid is a courtesy, the lock holds without it
             os.ftruncate(self._descriptor, 0)

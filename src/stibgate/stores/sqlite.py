@@ -13,7 +13,7 @@ from sqlite_utils import Database
 from stibgate.domain.delivery import Admission, Delivery, StoredDelivery
 from stibgate.domain.record import Record
 from stibgate.domain.task import Settlement, Task
-from stibgate.errors import StoreFull, StoreUnavailable
+from stibgate.errors import StoreFull, StoreGone, StoreUnavailable
 from stibgate.stores import Processed, statements
 from stibgate.stores.connection import classify, open_reader, open_writer, sqlite3
 from stibgate.stores.ledger import SqliteLedger
@@ -26,7 +26,8 @@ T = TypeVar("T")
 CHUNK_RECORDS = 500
 """Records in one transaction: a push of 50,000 must not hold up acknowledgements for seconds."""
 
-FREE_CHECK_S = 1.0
+DISK_CHECK_S = 1.0
+_MIB = 1024 * 1024
 
 
 class SqliteStore:
@@ -53,7 +54,7 @@ class SqliteStore:
     ) -> None:
         self._path = path
         self._min_free_bytes = min_free_bytes
-        self._free_checked_at_s = float("-inf")
+        self._disk_checked_at_s = float("-inf")
         self._free_bytes = 0
         self._lock = InstanceLock(path)
         try:
@@ -69,8 +70,14 @@ class SqliteStore:
             raise
         self._ledger = SqliteLedger(self._reader, path)
         self._hash_key = self._ledger.hash_key
+        files = (path, path.with_name(path.name + "-wal"))
+        self._files = {file: _identity(file) for file in files if file.exists()}
         self._writer = Writer(
-            database, commit_max_rows=commit_max_rows, commit_timeout_s=commit_timeout_s, on_failed=on_failed
+            database,
+            commit_max_rows=commit_max_rows,
+            commit_timeout_s=commit_timeout_s,
+            on_failed=on_failed,
+            still_there=self._still_there,
         )
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="stibgate-reader")
 
@@ -91,30 +98,41 @@ class SqliteStore:
         """The 32-byte key under which people are hashed, in the store and in logs."""
         return self._hash_key
 
-    def free_bytes(self) -> int:
-        """Return the free space on the store's disk, looked up at most once a second."""
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._free_checked_at_s >= FREE_CHECK_S:
-            disk = os.statvfs(self._path.parent)
-            self._free_bytes = disk.f_bavail * disk.f_frsize
-            self._free_checked_at_s = now_s
-        return self._free_bytes
-
-    def refuse_when_full(self) -> None:
-        """Raise before anything is read, when the disk has too little space.
+    def check_disk(self) -> None:
+        """Raise before anything is read, when nothing could be stored; looks at most once a second.
 
         Raises:
             StoreFull: Free space is below `min_free`.
+            StoreGone: The database was deleted or replaced.
         """
-        if self.free_bytes() < self._min_free_bytes:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._disk_checked_at_s >= DISK_CHECK_S:
+            self._still_there()
+            disk = os.statvfs(self._path.parent)
+            self._free_bytes = disk.f_bavail * disk.f_frsize
+            self._disk_checked_at_s = now_s
+        if self._free_bytes < self._min_free_bytes:
+            wanted = self._min_free_bytes / _MIB
             raise StoreFull(
-                f"{self._free_bytes} bytes free, fewer than storage.min_free ({self._min_free_bytes})",
+                f"{self._free_bytes / _MIB:.1f} MiB free, less than storage.min_free ({wanted:.1f} MiB)",
                 hint="Free space on the store's disk; deliveries are refused with 507 until then.",
+            )
+
+    def _still_there(self) -> None:
+        """Raise when the names of the database do not lead to the open files any more."""
+        try:
+            known = all(_identity(path) == identity for path, identity in self._files.items())
+        except OSError:
+            known = False
+        if not known:
+            raise StoreGone(
+                f"the database {self._path} was deleted or replaced while the service ran",
+                hint="Put the file back if you can, then restart; what was not acknowledged will be sent again.",
             )
 
     async def admit(self, delivery: Delivery, *, only_if_new: bool = False) -> Admission:
         """Store *delivery* once; see `stores.Inbox.admit`."""
-        self.refuse_when_full()
+        self.check_disk()
         return await self._writer.submit(partial(statements.admit, delivery=delivery, only_if_new=only_if_new))
 
     async def flush(self) -> None:
@@ -181,3 +199,9 @@ class SqliteStore:
             return await asyncio.get_running_loop().run_in_executor(self._reading, query)
         except sqlite3.Error as error:
             raise classify(error) from error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what tells the file apart from every other one on this machine."""
+    found = path.stat()
+    return found.st_dev, found.st_ino

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
-from stibgate.errors import StoreTimeout, StoreUnavailable
+from stibgate.errors import StoreGone, StoreTimeout, StoreUnavailable
 from stibgate.stores.connection import FATAL_CODES, classify, primary_code, sqlite3
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class Writer:
         db: The writing connection; it belongs to the thread from now on.
         commit_max_rows: Most operations in one transaction.
         commit_timeout_s: After this long nobody waits for a commit any more; it may still happen.
+        still_there: Raises `StoreGone` when what was committed is not in the file that others would open.
         on_failed: Called once, on the loop, when the store must not be written any more.
     """
 
@@ -49,11 +50,13 @@ class Writer:
         commit_max_rows: int,
         commit_timeout_s: float,
         on_failed: Callable[[StoreUnavailable], None],
+        still_there: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = db
         self._commit_max_rows = commit_max_rows
         self._commit_timeout_s = commit_timeout_s
         self._on_failed = on_failed
+        self._still_there = still_there
         self._loop = asyncio.get_running_loop()
         self._waiting: _Batch = []
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
@@ -174,6 +177,7 @@ class Writer:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        self._still_there()
         return results
 
     def _isolated(self, operation: Operation[Any]) -> object:
@@ -192,7 +196,7 @@ class Writer:
         return result
 
     def _fail_if_fatal(self, error: BaseException) -> bool:
-        if primary_code(error) in FATAL_CODES:
+        if primary_code(error) in FATAL_CODES or isinstance(error, StoreGone):
             failure = classify(error)
             self.failed = failure if isinstance(failure, StoreUnavailable) else StoreUnavailable(str(failure))
         return self.failed is not None

@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.helpers import rfc822_formatted_time
 
 from stibgate.pipeline.intake import Receipt
 from stibgate.web.problem import SERVER
@@ -49,7 +50,8 @@ class Acknowledgement(web.Response):
         transport.write(
             f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(self._document)}\r\n"
-            f"X-Request-Id: {self._request_id}\r\n\r\n".encode("ascii")
+            f"X-Request-Id: {self._request_id}\r\nServer: {SERVER}\r\n"
+            f"Date: {rfc822_formatted_time()}\r\n\r\n".encode("ascii")
             + self._document
         )
         self._keep_alive = True

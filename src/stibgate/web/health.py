@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
+from stibgate.web.problem import SERVER
+
 Checks = Callable[[], Mapping[str, str]]
 """Returns each check's word; `ok` is good, anything else says what is wrong."""
 
@@ -26,7 +28,11 @@ def health_application(*, alive: Callable[[], bool], ready: Checks) -> web.Appli
             {"status": "ready" if good else "not ready", "checks": checks}, status=200 if good else 503
         )
 
+    async def anonymous(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = SERVER
+
     app = web.Application()
+    app.on_response_prepare.append(anonymous)
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/healthz", readyz)

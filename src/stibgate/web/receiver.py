@@ -236,20 +236,17 @@ class Receiver:
         self, request: web.BaseRequest, refusal: DeliveryRefused, request_id: str, source: Source | None
     ) -> web.Response:
         event = "delivery.throttled" if refusal.status == 429 else "delivery.rejected"
-        if self._rejected_lines.take(self._clock()) == 0:
+        if self._may_log():
             log.warning(
                 event,
                 request_id=request_id,
-                source=source.name if source else None,
+                source=source.name if source else refusal.source,
                 reason=refusal.reason,
                 http_status=refusal.status,
                 client_ip=self._client(request),
                 retry_after_s=refusal.retry_after_s,
-                suppressed=self._suppressed or None,
+                suppressed=self._take_suppressed(),
             )
-            self._suppressed = 0
-        else:
-            self._suppressed += 1
         response = problem(
             refusal.status,
             title=refusal.title,
@@ -261,17 +258,30 @@ class Receiver:
         response.headers["X-Request-Id"] = request_id
         return response
 
+    def _may_log(self) -> bool:
+        """Return whether a refusal may have a line of its own; a flood of them must not fill the log's disk."""
+        if self._rejected_lines.take(self._clock()) == 0:
+            return True
+        self._suppressed += 1
+        return False
+
+    def _take_suppressed(self) -> int | None:
+        count, self._suppressed = self._suppressed, 0
+        return count or None
+
     def _cannot_store(
         self, status: int, error: StoreUnavailable, request_id: str, source: Source | None
     ) -> web.Response:
-        log.error(
-            "store.error",
-            request_id=request_id,
-            source=source.name if source else None,
-            error=error.message,
-            hint=error.hint,
-            http_status=status,
-        )
+        if self._may_log():
+            log.error(
+                "store.error",
+                request_id=request_id,
+                source=source.name if source else None,
+                error=error.message,
+                hint=error.hint,
+                http_status=status,
+                suppressed=self._take_suppressed(),
+            )
         response = problem(status, request_id=request_id, retry_after_s=RETRY_LATER_S)
         response.headers["X-Request-Id"] = request_id
         return response
