@@ -38,11 +38,14 @@ def at(tree, path):
     return tree
 
 
-def test_it_loads(monkeypatch):
-    """The example is a configuration that holds together."""
+def test_it_loads():
+    """The example is a configuration that holds together, and whoever leaves its fakes in it is told so."""
     loaded = load(FILE, environ={})
     assert set(loaded.settings.sources) == {"jobs", "push"}
-    assert not [notice for notice in loaded.notices if "chmod" not in notice]
+    assert [notice for notice in loaded.notices if "chmod" not in notice] == [
+        "sources.jobs.secrets: one is the example's: anybody knows it",
+        "sources.push.tokens: one is the example's: anybody knows it",
+    ]
 
 
 def test_every_key_is_in_the_file(complete):

@@ -101,11 +101,11 @@ def test_which_file(write, tmp_path):
 
 @pytest.mark.parametrize("environ", [{}, {"STIBGATE_CONFIG": "missing.toml"}])
 def test_named_file_must_exist(write, environ):
-    """A file that was named and is not there is a problem, never a silent default."""
-    given = None if environ else Path("missing.toml")
+    """A file that was named and is not there is a problem, by what named it, and never a silent default."""
+    given, named_by = (None, "$STIBGATE_CONFIG") if environ else (Path("missing.toml"), "--config")
     with pytest.raises(ConfigError) as caught:
         load(given, environ=environ)
-    assert [str(p) for p in caught.value.problems] == ["missing.toml  --config  no such file or directory"]
+    assert [str(p) for p in caught.value.problems] == [f"missing.toml  {named_by}  no such file or directory"]
 
 
 def test_unreadable_file(write, monkeypatch):

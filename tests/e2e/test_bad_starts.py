@@ -1,13 +1,28 @@
 """What is in the way is said in one clear line with what to do, and with the documented exit code."""
 
+import os
+import pty
 import re
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.gateway import PUSHED, Gateway, configure, free_port, push_body, python_stibgate, stibgate, tmpfs
+from tests.e2e.gateway import (
+    PUSHED,
+    Gateway,
+    configure,
+    environment,
+    free_port,
+    push_body,
+    python_stibgate,
+    stibgate,
+    tmpfs,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -92,18 +107,65 @@ def test_a_configuration_that_is_not_toml_names_the_line(tmp_path):
 
 
 def test_a_configuration_file_that_was_named_must_be_there(tmp_path):
-    """`--config` and $STIBGATE_CONFIG of a file that is missing are 78 and name it; before or after the command."""
+    """A missing file is 78; it is named with what named it, `--config` or $STIBGATE_CONFIG, and with `init`."""
     missing = tmp_path / "missing.toml"
-    for words, env in (
-        (["serve", "--config", missing], {}),
-        (["--config", missing, "serve"], {}),
-        (["serve"], {"STIBGATE_CONFIG": str(missing)}),
-        (["deliveries", "list", "--config", missing], {}),
+    for words, env, named_by in (
+        (["serve", "--config", missing], {}, "--config"),
+        (["--config", missing, "serve"], {"STIBGATE_CONFIG": "other.toml"}, "--config"),
+        (["serve"], {"STIBGATE_CONFIG": str(missing)}, "$STIBGATE_CONFIG"),
+        (["deliveries", "list", "--config", missing], {}, "--config"),
     ):
         ran = stibgate(*words, env=env, cwd=tmp_path)
         assert ran.code == 78, ran
-        assert "missing.toml" in ran.err
-        assert "Traceback" not in ran.err
+        problem, _, hint = ran.err.splitlines()
+        assert problem == f"{missing}  {named_by}  no such file or directory"
+        assert named_by in hint
+        assert "`stibgate init`" in hint
+
+
+@pytest.mark.skipif(Path("/etc/stibgate/config.toml").exists(), reason="this machine has a configuration")
+@pytest.mark.parametrize("words", [("serve",), ("config", "check")], ids=" ".join)
+def test_a_service_that_nobody_configured_does_not_start(tmp_path, words):
+    """Without a file and without a source from elsewhere, 78 names where a file may be; nothing is made."""
+    ran = stibgate(*words, cwd=tmp_path)
+    assert ran.code == 78, ran
+    assert "looked at $STIBGATE_CONFIG, ./config.toml and /etc/stibgate/config.toml" in ran.err
+    assert "stibgate init" in ran.err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(Path("/etc/stibgate/config.toml").exists(), reason="this machine has a configuration")
+def test_variables_alone_are_a_configuration(tmp_path):
+    """A source that comes from the environment needs no file."""
+    env = {"STIBGATE_SOURCES__PUSH__KIND": "stibnite_push", "STIBGATE_SOURCES__PUSH__TOKENS": "a-token-of-this-test"}
+    ran = stibgate("config", "check", cwd=tmp_path, env=env)
+    assert (ran.code, ran.out) == (0, "config ok: 1 source, 0 sinks\n"), ran
+
+
+def test_a_file_without_sources_starts_with_a_notice(tmp_path):
+    """A file that names no source is somebody's wish: no problem, but a notice."""
+    (tmp_path / "config.toml").write_text("")
+    ran = stibgate("config", "check", cwd=tmp_path)
+    assert ran.code == 0, ran
+    assert "nothing can be received" in ran.err
+
+
+@pytest.mark.parametrize(("value", "coloured"), [("", True), ("1", False)])
+def test_colours_can_be_turned_off(tmp_path, value, coloured):
+    """On a terminal the word `error` is red, unless NO_COLOR says otherwise."""
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as terminal:  # noqa: PTH123  (a descriptor)
+        subprocess.run(
+            [sys.executable, "-m", "stibgate", "serve", "--config", str(tmp_path / "missing.toml")],
+            stderr=theirs,
+            env=environment({"NO_COLOR": value}),
+            check=False,
+            timeout=30,
+        )
+        shown = terminal.read(65_536)
+    os.close(theirs)
+    assert b"error" in shown
+    assert (b"\x1b[" in shown) == coloured
 
 
 def test_a_configuration_that_may_not_be_read_is_a_matter_of_permission(tmp_path):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from stibgate.domain.record import COLUMNS
-from tests.e2e.gateway import PUSHED, Gateway, dropped, free_port, python_stibgate, stibgate
+from tests.e2e.gateway import PUSHED, SUCCEEDED, Gateway, dropped, free_port, python_stibgate, stibgate
 
 pytestmark = pytest.mark.e2e
 
@@ -41,16 +41,15 @@ def test_demo_does_the_main_job_and_keeps_what_it_made(tmp_path):
 
 
 def test_demo_without_a_folder_leaves_the_working_folder_alone(tmp_path):
-    """Without `--dir` everything is in a temporary folder, and stdout names it."""
-    ran = stibgate("demo", "--seed", 7, cwd=tmp_path, env={"TMPDIR": str(tmp_path / "tmp")} | _folder(tmp_path / "tmp"))
+    """Without `--dir` everything is in a temporary folder, which stays; the last line names it and says so."""
+    (tmp_path / "tmp").mkdir()
+    ran = python_stibgate("demo", "--seed", 7, cwd=tmp_path, env={"TMPDIR": str(tmp_path / "tmp")})
     assert ran.code == 0, ran
     assert [path.name for path in tmp_path.iterdir()] == ["tmp"]
+    (kept,) = (tmp_path / "tmp").iterdir()
     assert "done in" in ran.lines[-1]
-
-
-def _folder(path):
-    path.mkdir()
-    return {}
+    assert f"kept in {kept}; delete it when done" in ran.lines[-1]
+    assert "delivered yes" in ran.out
 
 
 def test_demo_refuses_a_folder_that_has_a_store(tmp_path):
@@ -63,6 +62,17 @@ def test_demo_refuses_a_folder_that_has_a_store(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["data"]
 
 
+@pytest.mark.parametrize("command", ["demo", "dev"])
+def test_a_configuration_that_is_there_is_left_alone(tmp_path, command):
+    """Neither `demo` nor `dev` touches a config.toml that `dev` did not write: exit 2, and nothing is made."""
+    config = tmp_path / "config.toml"
+    stibgate("init", "--dir", tmp_path)
+    before = config.read_bytes()
+    assert "nothing was changed" in stibgate(command, "--dir", tmp_path).complaint(2)
+    assert config.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [config]
+
+
 def test_demo_in_a_folder_that_cannot_be_made_says_so(tmp_path):
     """A path below a file is one clear line, not a traceback."""
     (tmp_path / "file").write_text("")
@@ -71,26 +81,66 @@ def test_demo_in_a_folder_that_cannot_be_made_says_so(tmp_path):
 
 def test_dev_prints_what_one_needs_and_stops_at_interrupt(tmp_path):
     """`dev` shows URLs and a `trigger` line that works as printed; ^C ends it with 0; a second start goes on."""
-    config = tmp_path / "out/config.toml"
-    port, admin = free_port(), free_port()
-    # `dev` writes its configuration itself; the helper only needs to know the ports.
-    config.parent.mkdir()
-    config.write_text(f'bind = "127.0.0.1:{port}"\nadmin_bind = "127.0.0.1:{admin}"\n')
-    words = ("dev", "--dir", str(config.parent), "--port", str(port), "--admin-port", str(admin))
+    heads = []
     for number in (1, 2):
-        with Dev(config, words=words) as dev:
+        # Another seed is another secret of the sandbox; URLs and the secret that was printed first stay.
+        with Dev.at(tmp_path, "--seed", str(number)) as dev:
             printed = dev.printed()
             for text in (f"{dev.url}/hooks/jobs", "signing secret", f"{dev.url}/hooks/push/", f"{dev.admin}/readyz"):
                 assert text in printed
+            heads.append(re.findall(r"whsec_\S+|/hooks/push/\S+", printed))
             line = re.search(rf"stibgate (trigger {PUSHED} --config \S+)", printed)
-            ran = stibgate(*line[1].split())
-            assert (ran.code, "202 accepted" in ran.out) == (0, True), ran
-            assert len(dev.settled()) == number
+            for words in (line[1].split(), line[1].replace(PUSHED, SUCCEEDED).split()):
+                ran = stibgate(*words)
+                assert (ran.code, "202 accepted" in ran.out) == (0, True), ran
+            assert len(dev.settled()) == 2 * number
             assert dev.stop(2) == 0
+            assert dev.config.read_text().count('"whsec_') == number
+    assert len(heads[0]) == 2
+    assert heads[0] == heads[1]
+    assert [path.name for path in dev.folder.glob(".*")] == []
+    assert dev.config.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_dev_touches_nothing(tmp_path):
+    """`dev` where another one runs is 75, for the store as for each port, and the configuration is as it was."""
+    with Dev.at(tmp_path) as dev:
+        before, other = dev.config.read_bytes(), tmp_path / "other"
+        ports = {"--port": dev.url, "--admin-port": dev.admin, "--sandbox-port": dev.sandbox}
+        free = {option: free_port() for option in ports}
+        stibgate(*dev.words).complaint(75)
+        assert "process" in _dev(dev.folder, free).complaint(75)
+        for option, url in ports.items():
+            port = url.rpartition(":")[2]
+            assert f"127.0.0.1:{port}" in _dev(other, free | {option: port}).complaint(75)
+            assert not (other / "config.toml").exists()
+        assert dev.config.read_bytes() == before
+        assert sorted(path.name for path in dev.folder.glob("*config*")) == ["config.toml"]
+
+
+def _dev(folder, ports):
+    return stibgate("dev", "--dir", folder, *(word for pair in ports.items() for word in pair))
 
 
 class Dev(Gateway):
-    """`stibgate dev`, which takes no --config."""
+    """`stibgate dev`, which takes no --config: it writes its own."""
+
+    @classmethod
+    def at(cls, tmp_path, *words):
+        """Return one in a folder below *tmp_path*, on the same ports each time."""
+        folder, noted = tmp_path / "out", tmp_path / "ports"
+        folder.mkdir(exist_ok=True)
+        if not noted.exists():
+            noted.write_text(" ".join(str(free_port()) for _ in range(3)))
+        port, admin, sandbox = noted.read_text().split()
+        ports = ("--port", port, "--admin-port", admin, "--sandbox-port", sandbox)
+        env = {"STIBGATE_SERVER__BIND": f"127.0.0.1:{port}", "STIBGATE_SERVER__ADMIN_BIND": f"127.0.0.1:{admin}"}
+        return cls(folder / "config.toml", env=env, words=("dev", "--dir", str(folder), *ports, *words))
+
+    @property
+    def sandbox(self):
+        """Where the sandbox answers."""
+        return f"http://127.0.0.1:{self.words[self.words.index('--sandbox-port') + 1]}"
 
     def start(self, *, within_s=10.0):
         import subprocess

@@ -26,7 +26,7 @@ class _Entry(NamedTuple):
 
 COMMANDS = {
     "serve": _Entry("serve", "serve", "Run the gateway until SIGTERM."),
-    "demo": _Entry("demo", "demo", "Do the whole main job on this machine, once, and show the result."),
+    "demo": _Entry("demo", "demo", "Do the whole main job here, once, and show the result."),
     "dev": _Entry("demo", "dev", "Run sandbox and gateway on this machine until ^C."),
     "init": _Entry("init", "init", "Write a commented config.toml with fresh secrets."),
     "config": _Entry("config", "config", "Check, show or describe the configuration."),
@@ -90,6 +90,7 @@ class _LazyGroup(click.Group):
 def cli(ctx: click.Context, config_path: Path | None) -> None:
     """Remember what was said before the subcommand."""
     ctx.obj = Context(config_path=config_path)
+    ctx.color = _color()
 
 
 def main() -> None:
@@ -113,10 +114,15 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _color() -> bool | None:
+    """Return False when nobody wants colours (https://no-color.org), None when click may see for itself."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
 def _show(error: StibgateError) -> None:
     if isinstance(error, ConfigError):
         for problem in error.problems:
             click.echo(str(problem), err=True)
-    click.echo(f"{click.style('error', fg='red')}: {error.message}", err=True)
+    click.echo(f"{click.style('error', fg='red')}: {error.message}", err=True, color=_color())
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)

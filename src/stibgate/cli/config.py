@@ -16,10 +16,14 @@ def config() -> None:
 @config.command()
 @config_option
 def check(*, config: Path | None) -> None:
-    """Name every problem of the configuration at once; exit 78 when there is one."""
+    """Name every problem of the configuration at once.
+
+    Exit code 78 when there is one.
+    """
     from stibgate.config import load
 
     loaded = load(config)
+    loaded.require()
     for notice in loaded.notices:
         click.echo(f"notice: {notice}", err=True)
     sources, sinks = len(loaded.settings.sources), len(loaded.settings.sinks)
@@ -30,7 +34,10 @@ def check(*, config: Path | None) -> None:
 @config_option
 @json_option
 def show(*, config: Path | None, as_json: bool) -> None:
-    """Print every setting that applies, wherever it comes from, with secrets masked."""
+    """Print every setting that applies, with secrets masked.
+
+    Wherever it comes from: the file, the environment, systemd credentials or the defaults.
+    """
     from stibgate.config import as_text, load, masked
 
     loaded = load(config)

@@ -43,16 +43,18 @@ def demo(*, folder: Path | None, seed: int) -> None:
     prospects, runs a search job in two pages, sends one event twice, and waits until all of it is in CSV
     files. Exit code 0 when every record arrived exactly once.
     """
-    if folder is not None and (folder / "data").exists():
-        raise UsageError(f"{folder} holds a store already", hint="Give --dir a new folder.")
+    for name, what in (("data", "a store"), ("config.toml", "a configuration")):
+        if folder is not None and (folder / name).exists():
+            raise UsageError(f"{folder} holds {what} already; nothing was changed", hint="Give --dir a new folder.")
     place = folder or Path(tempfile.mkdtemp(prefix="stibgate-demo-"))
     place.mkdir(parents=True, exist_ok=True)
     _log_to(place / "gateway.log")
     started = time.monotonic()
     problems = asyncio.run(_demo(place.resolve(), seed))
-    click.echo(f"\n{'FAILED' if problems else 'done'} in {time.monotonic() - started:.1f} s")
     for problem in problems:
         click.echo(f"missing: {problem}", err=True)
+    left = "" if folder else f"; everything is kept in {place}; delete it when done"
+    click.echo(f"\n{'FAILED' if problems else 'done'} in {time.monotonic() - started:.1f} s{left}")
     sys.exit(EXIT_FAILED if problems else 0)
 
 
@@ -70,7 +72,10 @@ def demo(*, folder: Path | None, seed: int) -> None:
 @click.option("--sandbox-port", type=int, default=0, help="Stibnite's sandbox.  [default: a free one]")
 @click.option("--seed", type=int, default=1, show_default=True, help="Which invented people there are.")
 def dev(*, folder: Path, port: int, admin_port: int, sandbox_port: int, seed: int) -> None:
-    """Run sandbox and gateway on this machine until ^C, connected with each other."""
+    """Run sandbox and gateway on this machine until ^C, connected with each other.
+
+    A second start in the same folder goes on with the same URLs and the same signing secret.
+    """
     from stibgate.log import configure
 
     configure(level="info", format="auto")
@@ -78,9 +83,9 @@ def dev(*, folder: Path, port: int, admin_port: int, sandbox_port: int, seed: in
 
 
 async def _dev(folder: Path, port: int, admin_port: int, sandbox_port: int, seed: int) -> None:
-    from stibgate.cli.stage import stage
+    from stibgate.cli.stage import dev_stage
 
-    async with stage(folder, seed=seed, public=port, admin=admin_port, sandbox_port=sandbox_port) as on:
+    async with dev_stage(folder, seed=seed, public=port, admin=admin_port, sandbox_port=sandbox_port) as on:
         source = on.settings.sources
         click.echo(
             f"""
@@ -127,7 +132,7 @@ async def _play(on: "Stage") -> None:
     _step(f"a partner's user pushes {PUSH_RECORDS} people")
     pushed = await on.push(PUSH_QUERY, PUSH_RECORDS)
     _tell(
-        f"delivered {pushed['delivered']}, our answer {pushed['delivery_status']},"
+        f"delivered {'yes' if pushed['delivered'] else 'no'}, our answer {pushed['delivery_status']},"
         f" {pushed['pushed_records']} records, {pushed['net_new_billable_records']} billed"
     )
     _step(f"a search job for {JOB_RECORDS} people, {JOB_PAGE} on a page; each page is a job with its signed event")

@@ -30,7 +30,7 @@ def init(*, folder: Path, force: bool) -> None:
     file = folder / _FILE
     token = secrets.token_urlsafe(32)
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    _write(file, template(secret=secret, token=token), replace=force)
+    _write(file, template(secrets=[secret], token=token), replace=force)
     # What was just written must load; without the environment, which may hold anything.
     settings = load(file, environ={}).settings
     base = settings.server.public_url or f"http://{settings.server.bind}"

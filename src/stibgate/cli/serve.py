@@ -24,6 +24,7 @@ def serve(*, config: Path | None, bind: str | None, admin_bind: str | None) -> i
     from stibgate.log import configure
 
     loaded = load(config, flags={"server.bind": bind, "server.admin_bind": admin_bind})
+    loaded.require()
     for notice in loaded.notices:
         click.echo(f"notice: {notice}", err=True)
     configure(level=loaded.settings.log.level, format=loaded.settings.log.format, gather=True)

@@ -1,24 +1,30 @@
 """Sandbox and gateway side by side on loopback, connected as a partner connects them. For demo and dev."""
 
+import errno
 import os
 import secrets
 import socket
+import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
 from stibgate.app import Gateway
 from stibgate.config import Settings, load, template
-from stibgate.errors import StibgateError
+from stibgate.errors import AddressInUse, StibgateError, UsageError
 from stibgate.sandbox.server import serve
 from stibgate.sandbox.stibnite import StibniteSandbox
 
 ORIGIN = "https://partner.example"
+CONFIG = "config.toml"
+DEV_MARK = "# Written by stibgate dev."
+_DEV_HEAD = f"{DEV_MARK} Every start writes it anew, and keeps nothing of it but the token and the first secret.\n"
 USER = {"customer_id": "acme", "customer_name": "Acme", "user_id": "dana"}
 
 
@@ -80,23 +86,44 @@ class Stage:
                 return
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What proves a delivery to a folder of `stibgate dev`, from start to start."""
+
+    token: str
+    secret: str
+
+
 @asynccontextmanager
 async def stage(
-    folder: Path, *, seed: int, public: int | None = None, admin: int | None = None, sandbox_port: int = 0
+    folder: Path,
+    *,
+    seed: int,
+    public: int | None = None,
+    admin: int | None = None,
+    sandbox_port: int = 0,
+    head: str = "",
+    kept: Kept | None = None,
 ) -> AsyncIterator[Stage]:
     """Start sandbox and gateway in *folder*, registered with each other; stop both at the end.
 
     Args:
-        folder: An empty or new folder, or one that this made before.
+        folder: A folder without config.toml, or with one that may be replaced.
         seed: Which invented people there are.
         public: Port of the public listener; None takes a free one.
         admin: Port of the admin listener; None takes a free one.
         sandbox_port: Port of the sandbox; 0 takes a free one.
+        head: First lines of config.toml.
+        kept: What proves a delivery since an earlier start, and still does.
+
+    Raises:
+        StibgateError: The store or a port is taken; config.toml is as it was.
     """
     public, admin = public or free_port(), admin or free_port()
-    base, token = f"http://127.0.0.1:{public}", secrets.token_urlsafe(32)
+    base = f"http://127.0.0.1:{public}"
+    token = kept.token if kept else secrets.token_urlsafe(32)
     sandbox = StibniteSandbox(seed=seed, now=time.time)
-    async with aiohttp.ClientSession() as http, serve(sandbox.app(), sandbox_port) as sandbox_url:
+    async with aiohttp.ClientSession() as http, _serve(sandbox.app(), sandbox_port) as sandbox_url:
         key = {"x-api-key": sandbox.api_key}
         endpoint = await _call(http, sandbox_url, "POST", "/v1/webhooks/endpoints", {"url": f"{base}/hooks/jobs"}, key)
         loader = await _call(
@@ -107,25 +134,82 @@ async def stage(
             {"allowed_origins": [ORIGIN], "result_delivery_url": f"{base}/hooks/push/{token}"},
             key,
         )
-        config = write_config(folder, template(secret=endpoint["signing_secret"], token=token), public, admin)
-        settings = load(config, environ={}).settings
-        gateway = Gateway(settings)
-        await gateway.start()
-        try:
-            yield Stage(folder, config, settings, gateway, sandbox, sandbox_url, loader["public_key"], http)
-        finally:
-            await sandbox.close()
-            await gateway.stop()
+        # The one that was printed before stays the first; with the same seed the sandbox issues it again.
+        issued = endpoint["signing_secret"]
+        signing = [kept.secret, issued] if kept and kept.secret != issued else [issued]
+        text = head + template(secrets=signing, token=token)
+        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{public}").replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
+        with _draft(folder, text) as draft:
+            settings = load(draft, environ={}).settings
+            gateway = Gateway(settings)
+            await gateway.start()
+            try:
+                # Only who has the store and the ports may say what the configuration is.
+                config = draft.replace(folder / CONFIG)
+                yield Stage(folder, config, settings, gateway, sandbox, sandbox_url, loader["public_key"], http)
+            finally:
+                await sandbox.close()
+                await gateway.stop()
 
 
-def write_config(folder: Path, text: str, public: int, admin: int) -> Path:
-    """Write *text* as the folder's config.toml, with these ports, readable by its owner only."""
+@asynccontextmanager
+async def dev_stage(folder: Path, *, seed: int, public: int, admin: int, sandbox_port: int) -> AsyncIterator[Stage]:
+    """Do as `stage` in a folder of `stibgate dev`, where URLs and secret stay the same from start to start.
+
+    Raises:
+        UsageError: The folder has a configuration that `stibgate dev` did not write.
+    """
+    kept = _kept(folder / CONFIG)
+    async with stage(
+        folder, seed=seed, public=public, admin=admin, sandbox_port=sandbox_port, head=_DEV_HEAD, kept=kept
+    ) as on:
+        yield on
+
+
+def _kept(file: Path) -> Kept | None:
+    """Return what `dev` wrote to *file* and must not change; None when there is no such file."""
+    if not file.exists():
+        return None
+    with file.open("rb") as stream:
+        ours = stream.readline().startswith(DEV_MARK.encode())
+    sources = load(file, environ={}).settings.sources if ours else {}
+    tokens = [token for name, source in sources.items() if name == "push" for token in source.tokens]
+    signing = [secret for name, source in sources.items() if name == "jobs" for secret in source.secrets]
+    if not tokens or not signing:
+        raise UsageError(
+            f"{file} is there already; nothing was changed",
+            hint="It is not as `stibgate dev` writes it: `--dir` takes another folder.",
+        )
+    return Kept(tokens[0].get_secret_value(), signing[0].value.get_secret_value())
+
+
+@contextmanager
+def _draft(folder: Path, text: str) -> Iterator[Path]:
+    """Write *text* beside the folder's config.toml, readable by its owner only; remove it when it is still there."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = text.replace("127.0.0.1:8080", f"127.0.0.1:{public}").replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
-    path = folder / "config.toml"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    return path
+    handle, name = tempfile.mkstemp(prefix=f".{CONFIG}.", dir=folder)
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _serve(app: web.Application, port: int) -> AsyncIterator[str]:
+    """Serve the sandbox; a port that is taken is said as the gateway says it."""
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(serve(app, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise AddressInUse(
+                f"127.0.0.1:{port} is in use by another program", hint="Stop it, or choose another --sandbox-port."
+            ) from None
+        yield url
 
 
 def free_port() -> int:

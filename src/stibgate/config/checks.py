@@ -30,6 +30,9 @@ Tree = Mapping[str, Any]
 _NEEDS_SECRET = {"signature", "signature+token", "signature_or_token"}
 _NEEDS_TOKEN = {"token", "signature+token", "signature_or_token"}
 
+# What stands in config.example.toml, and so is known to everybody.
+_EXAMPLES = {"whsec_ZmFrZS1mb3ItZG9jcy1vbmx5LW5vdC1hLXNlY3JldA==", "fake-for-docs-only-not-a-token"}
+
 
 def check(tree: Tree, report: Reporter) -> None:
     """Add to *report* every disagreement between settings of *tree*."""
@@ -57,6 +60,10 @@ def notices(settings: Settings) -> Iterator[str]:
             yield f'{where}: its secrets prove nothing while auth = "{source.auth}"'
         if source.tokens and source.auth not in _NEEDS_TOKEN:
             yield f'{where}: its tokens prove nothing while auth = "{source.auth}"'
+        if any(secret.value.get_secret_value() in _EXAMPLES for secret in source.secrets):
+            yield f"{where}.secrets: one is the example's: anybody knows it"
+        if any(token.get_secret_value() in _EXAMPLES for token in source.tokens):
+            yield f"{where}.tokens: one is the example's: anybody knows it"
     routed = {sink for source in settings.sources.values() for sink in source.routes}
     for name in settings.sinks:
         if name not in routed:

@@ -52,6 +52,7 @@ class Found:
 
     problems: list[Problem] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    hint: str = ""
 
 
 class Layer(PydanticBaseSettingsSource):
@@ -160,8 +161,13 @@ def credential_layer(directory: str | None, names: shape.Names, found: Found) ->
     return layer
 
 
-def file_layer(path: Path | None, found: Found) -> Layer:
+def file_layer(path: Path | None, found: Found, *, named_by: str = "--config") -> Layer:
     """Return the layer of the TOML file; one that cannot be understood is a problem, and empty.
+
+    Args:
+        path: The file, if there is one.
+        found: Takes problems and notices.
+        named_by: The option or variable that *path* comes from.
 
     Raises:
         PermissionRefused: The file is there and may not be read.
@@ -176,7 +182,9 @@ def file_layer(path: Path | None, found: Found) -> Layer:
         raise PermissionRefused(f"{path} may not be read", hint="Give its group or its owner to the service.") from None
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        found.problems.append(Problem(str(path), "--config", "", reason))
+        found.problems.append(Problem(str(path), named_by, "", reason))
+        if isinstance(error, FileNotFoundError):
+            found.hint = f"Check the path in {named_by}, or write a configuration with `stibgate init`."
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         found.problems.append(Problem(f"{path}:{line}", "TOML", "", "the file must be UTF-8 text"))

@@ -11,6 +11,8 @@ from pydantic_core import ErrorDetails
 
 from stibgate.config import checks
 from stibgate.config.layers import (
+    CONFIG_VARIABLE,
+    SYSTEM_FILE,
     Found,
     choose_file,
     credential_layer,
@@ -21,7 +23,7 @@ from stibgate.config.layers import (
 )
 from stibgate.config.model import Settings
 from stibgate.config.problems import Reporter
-from stibgate.errors import ConfigError
+from stibgate.errors import ConfigError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,17 @@ class Loaded:
     settings: Settings
     path: Path | None
     notices: tuple[str, ...]
+
+    def require(self) -> None:
+        """Refuse a service that nobody configured: there is no file, and no source comes from elsewhere.
+
+        Raises:
+            ConfigError: It names the places where a file may be.
+        """
+        if self.path is None and not self.settings.sources:
+            looked = f"no configuration file; looked at ${CONFIG_VARIABLE}, ./config.toml and {SYSTEM_FILE}"
+            problem = Problem("command line", "--config", "", looked)
+            raise ConfigError([problem], hint="Run `stibgate init`, or give --config FILE.")
 
 
 def load(
@@ -59,9 +72,10 @@ def load(
     environ = os.environ if environ is None else environ
     found = Found()
     chosen = choose_file(path, environ)
-    file = file_layer(chosen, found)
+    by_variable = path is None and environ.get(CONFIG_VARIABLE)
+    file = file_layer(chosen, found, named_by=f"${CONFIG_VARIABLE}" if by_variable else "--config")
     if found.problems:
-        raise ConfigError(found.problems)
+        raise ConfigError(found.problems, hint=found.hint)
     names = {
         table: tuple(file.tree[table]) if isinstance(file.tree.get(table), dict) else ()
         for table in ("sources", "sinks")

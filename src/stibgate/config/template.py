@@ -1,5 +1,7 @@
 """The file that `stibgate init` writes: short, commented, complete enough to start."""
 
+from collections.abc import Sequence
+
 _TEMPLATE = """\
 # stibgate configuration. It holds secrets: keep it readable by the service only (0600).
 # Every key with its default and unit: config.example.toml, or `stibgate config schema` for an editor.
@@ -21,7 +23,7 @@ kind = "stibnite_jobs"
 auth = "signature"
 # Made up by `stibgate init`, good for `stibgate trigger`. Stibnite gives you its own when you register the
 # webhook: put that one first. Several are accepted at once, so that a change loses nothing.
-secrets = ["{secret}"]
+secrets = [{secrets}]
 routes = ["drop"]
 
 # Records that a user pushes. Their documented headers carry no signature, so the URL itself is the proof:
@@ -39,11 +41,11 @@ dir = "./data/drops"
 """
 
 
-def template(*, secret: str, token: str) -> str:
+def template(*, secrets: Sequence[str], token: str) -> str:
     """Return a configuration file for one of each: jobs, pushes and a CSV drop.
 
     Args:
-        secret: Signing secret of the jobs, `whsec_...`.
+        secrets: Signing secrets of the jobs, `whsec_...`; the first one is what this side signs with.
         token: Capability token of the pushes; characters that need no quoting in a URL or in TOML.
     """
-    return _TEMPLATE.format(secret=secret, token=token)
+    return _TEMPLATE.format(secrets=", ".join(f'"{secret}"' for secret in secrets), token=token)
