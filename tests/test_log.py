@@ -22,7 +22,7 @@ from stibgate.errors import AuthReason, SinkRejected, SinkUnavailable
 from stibgate.log import ALLOWED, describe_exception
 from stibgate.pipeline import fanout as fanout_module
 from stibgate.pipeline.dispatch import Outlet
-from stibgate.pipeline.intake import StalePolicy
+from stibgate.pipeline.source import StalePolicy
 from stibgate.signatures import Secret
 from stibgate.stores.memory import MemoryStore
 from stibgate.web.protocol import QuietServer

@@ -8,7 +8,7 @@ import pytest
 from stibgate.domain.delivery import AdmissionStatus, DeliveryState
 from stibgate.domain.event import JOB_FAILED, QuarantineReason
 from stibgate.errors import AuthReason, DeliveryRefused, SignatureRefused, StoreTimeout, StoreUnavailable
-from stibgate.pipeline.intake import Auth, StalePolicy
+from stibgate.pipeline.source import Auth, StalePolicy
 from stibgate.signatures import PRESETS, Secret, candidates
 from stibgate.stores import DeliveryFilter
 from stibgate.stores.memory import MemoryStore

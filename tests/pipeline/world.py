@@ -11,7 +11,8 @@ from stibgate.domain.task import Outcome, OutcomeKind
 from stibgate.normalise import Rules
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout
-from stibgate.pipeline.intake import Auth, Incoming, Intake, Receipt, Source
+from stibgate.pipeline.intake import Incoming, Intake, Receipt
+from stibgate.pipeline.source import Auth, Source
 from stibgate.pipeline.worker import Worker
 from stibgate.sandbox.samples import Sample, sample
 from stibgate.signatures import PRESETS, Scheme, Secret, candidates, header_lookup, sign

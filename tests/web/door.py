@@ -9,7 +9,8 @@ from itertools import count
 
 from aiohttp import web
 
-from stibgate.pipeline.intake import Auth, Intake, Source
+from stibgate.pipeline.intake import Intake
+from stibgate.pipeline.source import Auth, Source
 from stibgate.signatures import Secret
 from stibgate.stores import DeliveryFilter
 from stibgate.stores.memory import MemoryStore

@@ -6,7 +6,7 @@ import uuid_utils
 
 from stibgate.config import DeliverySettings, SourceSettings
 from stibgate.domain.backoff import Policy
-from stibgate.pipeline.intake import Auth, Source, StalePolicy
+from stibgate.pipeline.source import Auth, Source, StalePolicy
 from stibgate.signatures import Secret, candidates
 
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import structlog
@@ -26,7 +25,8 @@ from stibgate.domain.delivery import (
 from stibgate.domain.event import JOB_FAILED, Event, QuarantineReason
 from stibgate.errors import AuthReason, DeliveryRefused, NotUnderstood, SignatureRefused, StoreTimeout, StoreUnavailable
 from stibgate.events.envelope import parse, resolve
-from stibgate.signatures import HeaderLookup, Scheme, Secret, Verified, Verifier
+from stibgate.pipeline.source import Auth, Source, StalePolicy
+from stibgate.signatures import HeaderLookup, Scheme, Verified, Verifier
 from stibgate.stores import Inbox
 
 log = structlog.get_logger("stibgate.intake")
@@ -46,53 +46,6 @@ def not_found(reason: str = "unknown_source", *, source: str | None = None) -> D
     A new one each time: an exception that is raised again keeps every frame it ever came through.
     """
     return DeliveryRefused(404, "Not Found", reason, source=source)
-
-
-class Auth(StrEnum):
-    """How a source proves itself."""
-
-    SIGNATURE = "signature"
-    TOKEN = "token"  # noqa: S105  (a kind of proof, not a password)
-    BOTH = "signature+token"
-    EITHER = "signature_or_token"
-
-
-class StalePolicy(StrEnum):
-    """What happens to a valid signature that is too old."""
-
-    REJECT = "reject"
-    ACCEPT_IF_NEW = "accept_if_new"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A configured sender.
-
-    Attributes:
-        tokens: Capability tokens; compared by digest.
-        schemes: How its signatures may look; several only until one is pinned.
-        pinning: Whether the first scheme that verifies is pinned for good.
-        routes: Sinks that its records go to.
-        id_headers: Headers whose ids are kept as evidence.
-        ack_status: The status of an acknowledgement, 200 to 299.
-    """
-
-    name: str
-    auth: Auth
-    tokens: Sequence[str] = ()
-    secrets: Sequence[Secret] = ()
-    schemes: Sequence[Scheme] = ()
-    pinning: bool = False
-    tolerance_s: float = 300.0
-    future_tolerance_s: float = 60.0
-    stale: StalePolicy = StalePolicy.REJECT
-    routes: Sequence[str] = ()
-    id_headers: Sequence[str] = ()
-    ack_status: int = 202
-
-    def verifier(self, schemes: Sequence[Scheme]) -> Verifier:
-        """Return a verifier of this source's secrets for *schemes*."""
-        return Verifier(schemes, self.secrets, tolerance_s=self.tolerance_s, future_s=self.future_tolerance_s)
 
 
 @dataclass(frozen=True, slots=True)

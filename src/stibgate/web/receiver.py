@@ -19,7 +19,8 @@ from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from stibgate.errors import DeliveryRefused, SignatureRefused, StoreFull, StoreUnavailable
-from stibgate.pipeline.intake import Incoming, Intake, Source, not_found
+from stibgate.pipeline.intake import Incoming, Intake, not_found
+from stibgate.pipeline.source import Source
 from stibgate.web.acknowledgement import Acknowledgement
 from stibgate.web.limits import InFlight, RateLimiter, TokenBucket
 from stibgate.web.problem import SERVER, problem
