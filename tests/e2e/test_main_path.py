@@ -197,7 +197,7 @@ def test_explain_tells_the_story_of_a_delivery_a_task_and_a_person(shop, pushes)
     task = only(shop.rows("tasks", "list", "--delivery", one))["task_id"]
     story = shop.run("explain", one).out
     assert f"{one} came from source push" in story
-    assert "attempt 1 taken: 25 written" in story
+    assert "attempt 1: delivered, 25 written" in story
     assert f"{one} is now done" in story
     assert f"{task} is now delivered" in shop.run("explain", task).out
     for words in (
@@ -210,7 +210,7 @@ def test_explain_tells_the_story_of_a_delivery_a_task_and_a_person(shop, pushes)
         ran = shop.run("explain", *words)
         assert ran.code == 0, ran
         assert f"record 0 of {one}" in ran.out
-        assert "attempt 1 taken: written" in ran.out
+        assert "attempt 1: delivered, written" in ran.out
         assert all(line.keys() == {"at", "delivery_id", "what"} for line in shop.rows("explain", *words))
     shop.run("explain", "nobody").complaint(1)
     shop.run("explain").complaint(2)

@@ -19,13 +19,14 @@ def signed(scheme, body=BODY, unix_s=NOW, secret=SECRET):
     return sign(scheme, secret, body, unix_s=unix_s, message_id="msg_1")
 
 
-def diagnose(pairs, body=BODY, *, scheme="t_v1", secrets=None, now=NOW + 5, **overrides):
+def diagnose(pairs, body=BODY, *, scheme="t_v1", secrets=None, now=NOW + 5, age_known=True, **overrides):
     found = explain(
         pairs,
         body,
         schemes=candidates(scheme, overrides=overrides),
         secrets=[Secret(SECRET, "a")] if secrets is None else secrets,
         now_unix_s=now,
+        age_known=age_known,
     )
     text = "\n".join([found.verdict, found.hint, *found.findings])
     assert SECRET not in text
@@ -57,6 +58,43 @@ def test_clock_skew_is_measured(now, words):
     assert re.search(words, text)
 
 
+def test_an_age_that_nobody_can_know_is_not_judged():
+    """Without the time of receipt a right signature is a match, however old, and says that its age was not judged."""
+    for now in (NOW - 10**6, NOW + 10**6):
+        found, text = diagnose(signed(T_V1), now=now, age_known=False)
+        assert found.match
+        assert "no --received-at: its age was not judged" in found.verdict
+        assert "it was received" not in text
+
+
+@pytest.mark.parametrize(
+    ("scheme", "hint"),
+    [
+        ("t_v1", 'Put timestamp_unit = "ms" under [sources.NAME.signature].'),
+        ("sha256_hex", 'Put scheme = "t_v1" under [sources.NAME], and key = "utf8", timestamp_unit = "ms" under'),
+    ],
+)
+def test_a_timestamp_in_milliseconds_is_named(scheme, hint):
+    """A right MAC over a timestamp in milliseconds says so, and which setting takes it."""
+    (in_ms,) = candidates("t_v1", overrides={"timestamp_unit": "ms"})
+    found, _ = diagnose(signed(in_ms), scheme=scheme)
+    assert not found.match
+    assert found.verdict == "The signature is right, but its timestamp is in milliseconds."
+    assert found.hint.startswith(hint)
+
+
+def test_the_layout_is_named_although_the_secret_is_wrong():
+    """A header in a known layout that is not the configured one is named, also when no secret matches."""
+    (in_ms,) = candidates("t_v1", overrides={"timestamp_unit": "ms"})
+    for scheme, layout in ((T_V1, "t_v1"), (in_ms, "t_v1 and a timestamp in milliseconds")):
+        found, _ = diagnose(signed(scheme, secret="whsec_" + "Q" * 32), scheme="sha256_hex")
+        assert found.verdict == (
+            f"The header stibnite-signature has the layout of {layout}, while the source is set to sha256_hex,"
+            " and no secret matches."
+        )
+        assert 'scheme = "t_v1" under [sources.NAME]' in found.hint
+
+
 def test_the_other_reading_of_whsec_is_named():
     """A sender that decodes the secret, or strips its prefix, is told apart from a wrong secret."""
     for reading in ("base64", "strip_prefix"):
@@ -64,7 +102,7 @@ def test_the_other_reading_of_whsec_is_named():
         found, text = diagnose(signed(scheme))
         assert not found.match
         assert "other reading of whsec_" in text
-        assert f"key = '{reading}'" in text
+        assert found.hint == f'Put key = "{reading}" under [sources.NAME.signature].'
 
 
 def test_another_layout_is_named():
@@ -80,7 +118,7 @@ def test_another_algorithm_is_named():
     for algorithm in ("sha512", "sha1"):
         (scheme,) = candidates("custom", overrides={"content": "{body}", "algorithm": algorithm}, allow_sha1=True)
         _, text = diagnose(signed(scheme), scheme="sha256_hex")
-        assert f"algorithm = '{algorithm}'" in text
+        assert f'algorithm = "{algorithm}"' in text
 
 
 @pytest.mark.parametrize("header", ["x-hub-signature-256", "x-acme-hmac"])
@@ -143,6 +181,7 @@ def test_a_malformed_header_is_named():
     found, text = diagnose([("stibnite-signature", "hello there, this is " + "text" * 3)])
     assert "not in a configured or known layout" in found.verdict
     assert "texttext" not in text
+    assert "below" not in text
 
 
 def test_an_expired_secret_is_named():

@@ -36,7 +36,10 @@ def status(*, config: Path | None, as_json: bool) -> None:
 @db.command()
 @config_option
 def migrate(*, config: Path | None) -> None:
-    """Bring the store to this version's schema; the service must be stopped."""
+    """Bring the store to this version's schema.
+
+    The service must be stopped.
+    """
     from stibgate.app import migrate_store
     from stibgate.config import load
 
@@ -47,7 +50,10 @@ def migrate(*, config: Path | None) -> None:
 @db.command()
 @config_option
 def check(*, config: Path | None) -> None:
-    """Check the store: SQLite's own check, and that every record is accounted for. Ends with the line ok."""
+    """Check that the store is sound.
+
+    SQLite's own check, and that every record is accounted for. Ends with the line ok.
+    """
     with open_ledger(config) as ledger:
         found = ledger.status()
         click.echo(f"checked {sum(found.deliveries.values())} deliveries and {sum(found.tasks.values())} tasks")

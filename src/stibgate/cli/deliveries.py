@@ -1,6 +1,7 @@
 """`stibgate deliveries`: what came in, and what became of it."""
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -10,10 +11,10 @@ from typing import Any
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.output import chosen, delivery_row, moment, open_ledger, print_rows, printable, task_row
+from stibgate.cli.output import chosen, counted, delivery_row, moment, open_ledger, print_rows, printable, task_row
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.instant import from_rfc3339
-from stibgate.domain.task import OutcomeKind
+from stibgate.domain.task import OutcomeKind, TaskState
 from stibgate.errors import StibgateError, UsageError
 from stibgate.stores import DeliveryFilter, Ledger, TaskFilter
 
@@ -35,8 +36,8 @@ def deliveries() -> None:
 @click.option("--search-id")
 @click.option("--job-id")
 @click.option("--customer", help="partner_customer_id.")
-@click.option("--since", help="RFC 3339, inclusive.")
-@click.option("--until", help="RFC 3339, exclusive.")
+@click.option("--since", help="A date (midnight UTC) or RFC 3339, inclusive.")
+@click.option("--until", help="A date (midnight UTC) or RFC 3339, exclusive.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--cursor", help="As printed at the end of the page before.")
 @click.option(
@@ -81,8 +82,11 @@ def show(*, delivery_id: str, config: Path | None, as_json: bool, raw: bool, sho
             sys.stdout.buffer.flush()  # here, where a reader that went away is no traceback
             return
         if show_records:
-            for record in ledger.records(delivery_id):
+            records = ledger.records(delivery_id)
+            for record in records:
                 click.echo(json.dumps(record.to_document()))
+            if not records:
+                click.echo("no records", err=True)
             return
         document = describe(ledger, delivery)
     if as_json:
@@ -140,10 +144,14 @@ def _print_delivery(document: dict[str, Any]) -> None:
             click.echo(f"{name:20} {printable(value)}")
     for task in document["tasks"]:
         counts = ", ".join(f"{count} {kind}" for kind, count in task["outcomes"].items()) or "no outcomes yet"
-        tries = "1 attempt" if task["attempts"] == 1 else f"{task['attempts']} attempts"
+        tries = counted(task["attempts"], "attempt")
         click.echo(f"{'task':20} {task['task_id']}  {task['sink']}  {task['state']}  {tries}  {counts}")
-        if task["error"]:
-            click.echo(f"{'':20} {printable(task['error'])}")
+        words = [printable(task["error"])] if task["error"] else []
+        if task["state"] in {TaskState.DEAD, TaskState.CANCELLED}:
+            left = document["records"] - sum(task["outcomes"].values())
+            words.insert(0, f"{counted(left, 'record')} not forwarded")
+        if words:
+            click.echo(f"{'':20} {': '.join(words)}")
         for refused in task["refused"]:
             words = [str(refused[name]) for name in ("category", "code", "property", "message") if refused[name]]
             click.echo(f"{'':20} record {refused['position']} refused: {printable(' '.join(words))}")
@@ -177,10 +185,11 @@ def _time(text: str | None, option: str) -> int | None:
     if text is None:
         return None
     try:
-        return from_rfc3339(text)
+        return from_rfc3339(f"{text}T00:00:00Z" if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else text)
     except ValueError as error:
         raise UsageError(
-            f"{option} {text!r} is not RFC 3339: {error}", hint="Write it like 2026-05-17T18:42:10Z."
+            f"{option} {text!r} is neither a date nor a time with its offset",
+            hint="Write it like 2026-05-17, which is midnight UTC, or like 2026-05-17T18:42:10Z.",
         ) from error
 
 

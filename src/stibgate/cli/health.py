@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.output import base_url, printable
+from stibgate.cli.output import base_url, cause, checked_url, printable
 from stibgate.errors import EXIT_UNREACHABLE, ServiceUnreachable
 
 
@@ -26,6 +26,8 @@ def health(*, config: Path | None, as_json: bool, url: str | None, timeout: floa
         from stibgate.config import load
 
         url = base_url(load(config).settings.server.admin_address)
+    else:
+        url = checked_url(url)
     document = _ask(url, timeout)
     click.echo(json.dumps(document) if as_json else document["status"])
     if document["status"] != "ready":
@@ -41,16 +43,20 @@ def _ask(url: str, timeout_s: float) -> dict[str, Any]:
     Raises:
         ServiceUnreachable: Nobody answers, or somebody who is no gateway.
     """
+    hint = "Is `stibgate serve` running, and is this its admin_bind?"
     try:
         try:
             answer = urllib.request.urlopen(f"{url}/readyz", timeout=timeout_s)  # noqa: S310  (http, by configuration)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:
-            document: dict[str, Any] = json.load(answer)
+            text = answer.read()
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise ServiceUnreachable(f"no gateway answers at {url}: {cause(error)}", hint=hint) from error
+    try:
+        document: dict[str, Any] = json.loads(text)
         return {"status": str(document["status"]), "checks": dict(document["checks"])}
-    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ServiceUnreachable(
-            f"no gateway answers at {url}: {type(error).__name__}",
-            hint="Is `stibgate serve` running, and is this its admin_bind?",
+            f"no gateway answers at {url}: that is not the admin listener of stibgate", hint=hint
         ) from error

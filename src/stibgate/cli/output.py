@@ -3,14 +3,18 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from os import strerror
 from pathlib import Path
+from socket import gaierror
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
 from stibgate.domain.delivery import StoredDelivery
 from stibgate.domain.instant import to_rfc3339
 from stibgate.domain.task import Task
+from stibgate.errors import UsageError
 from stibgate.stores import Ledger
 
 
@@ -40,6 +44,38 @@ def base_url(address: tuple[str, int]) -> str:
     host, port = address
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def checked_url(text: str) -> str:
+    """Return the base URL *text* without a slash at its end.
+
+    Raises:
+        UsageError: It is not the URL of an HTTP service.
+    """
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not text.isprintable() or " " in text:
+        raise UsageError(f"{text!r} is not a URL", hint="Write it like http://127.0.0.1:8080.")
+    return text.rstrip("/")
+
+
+def cause(error: BaseException) -> str:
+    """Return why a connection failed, in words: `connection refused`."""
+    # aiohttp and urllib both wrap what the system said.
+    for name in ("os_error", "reason"):
+        inner = getattr(error, name, None)
+        if isinstance(inner, OSError):
+            return cause(inner)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, gaierror):
+        return "there is no such host"
+    if isinstance(error, OSError) and error.errno:
+        return strerror(error.errno).lower()
+    return "the connection broke, or what answers is not HTTP"
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, columns: Sequence[str], empty: str) -> None:
@@ -91,6 +127,11 @@ def task_row(task: Task) -> dict[str, Any]:
         "next_attempt_at": moment(task.next_attempt_at_ms),
         "error": task.error,
     }
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 record`, `2 records`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def chosen(values: Iterable[str]) -> click.Choice[str]:

@@ -1,8 +1,9 @@
 """A configured source seen from the other side: what its sender knows. For sign, verify and trigger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uuid_utils
 
@@ -10,7 +11,7 @@ from stibgate.app import pinned_schemes, source_of
 from stibgate.cli.output import base_url
 from stibgate.config import Settings, SourceSettings, load
 from stibgate.errors import UsageError
-from stibgate.pipeline.intake import Source
+from stibgate.pipeline.source import Source
 from stibgate.signatures import Scheme, Secret, candidates, sign
 
 DEFAULT_SCHEME = "t_v1"
@@ -24,6 +25,7 @@ class Sender:
         url: The source's URL on the running gateway, with its token where it has one.
         schemes: What the gateway accepts now: the pinned scheme, or the configured candidates.
         limits: The configured tolerances, as `explain` takes them.
+        pinned: Whether the source is `auto` and has settled on the one scheme in *schemes*.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Sender:
     secrets: Sequence[Secret] = field(repr=False)
     signs: bool = True
     limits: dict[str, float] = field(default_factory=dict)
+    pinned: bool = False
 
     def signed(self, body: bytes, *, scheme: str | None, unix_s: int) -> list[tuple[str, str]]:
         """Return the signature headers for *body*, by the newest secret.
@@ -92,21 +95,22 @@ def _sender(settings: Settings, name: str, source: SourceSettings, url: str | No
     needs_token = source.auth in {"token", "signature+token"}
     token = f"/{source.tokens[0].get_secret_value()}" if needs_token else ""
     known = source_of(name, source)
+    pin = pinned_schemes(settings).get(name) if known.pinning else None
     return Sender(
         name=name,
         url=f"{base.rstrip('/')}/hooks/{name}{token}",
-        schemes=_schemes(settings, known),
+        schemes=_schemes(known, pin),
         secrets=known.secrets,
         signs=source.auth != "token" and bool(source.secrets),
         limits={"tolerance_s": known.tolerance_s, "future_s": known.future_tolerance_s},
+        pinned=pin is not None,
     )
 
 
-def _schemes(settings: Settings, source: Source) -> Sequence[Scheme]:
+def _schemes(source: Source, pin: Mapping[str, Any] | None) -> Sequence[Scheme]:
     """Return what the gateway accepts from this source now, the scheme to sign with first."""
     if not source.pinning:
         return source.schemes
-    pinned = pinned_schemes(settings).get(source.name)
-    if pinned is not None:
-        return (Scheme.from_document(pinned),)
+    if pin is not None:
+        return (Scheme.from_document(pin),)
     return (*candidates(DEFAULT_SCHEME), *source.schemes)

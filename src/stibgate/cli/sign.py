@@ -1,7 +1,6 @@
 """`stibgate sign` and `stibgate verify`: how a delivery proves itself, by hand."""
 
 import base64
-import binascii
 import json
 import os
 import shlex
@@ -53,7 +52,7 @@ def sign(*, config: Path | None, name: str | None, scheme: str | None, body: Bin
 @click.option("--capture", type=click.File("rb"), help="A capture as JSON: headers, body_base64, received_at.")
 @click.option("--header", "headers", multiple=True, help="A header as `name: value`; repeatable.")
 @click.option("--body", type=click.File("rb"), help=_BODY_HELP)
-@click.option("--received-at", help="When it came, RFC 3339.  [default: now, or the capture's]")
+@click.option("--received-at", help="When it came, RFC 3339.  [default: the capture's; without it, no age is judged]")
 @click.option("--explain", "explain_it", is_flag=True, help="Say why, with the evidence.")
 def verify(
     *,
@@ -86,18 +85,24 @@ def verify(
         captured.body,
         schemes=sender.schemes,
         secrets=sender.secrets,
-        now_unix_s=captured.received_unix_s,
+        now_unix_s=time.time() if captured.received_unix_s is None else captured.received_unix_s,
+        age_known=captured.received_unix_s is not None,
         **sender.limits,
     )
+    hint = told.hint if secret_env is not None else told.hint.replace("NAME", sender.name)
+    if sender.pinned and told.scheme in candidates("auto") and told.scheme not in sender.schemes:
+        hint = (
+            f"`stibgate sources unpin {sender.name}` forgets the scheme that was pinned; the next delivery pins anew."
+        )
     if as_json:
-        answer = {"match": told.match, "verdict": told.verdict, "findings": told.findings, "hint": told.hint}
+        answer = {"match": told.match, "verdict": told.verdict, "findings": told.findings, "hint": hint}
         click.echo(json.dumps(answer))
     else:
         click.echo(told.verdict)
         for finding in told.findings if explain_it else ():
             click.echo(f"  {finding}")
-        if told.hint:
-            click.echo(f"hint: {told.hint}", err=True)
+        if hint:
+            click.echo(f"hint: {hint}", err=True)
     sys.exit(0 if told.match else EXIT_FAILED)
 
 
@@ -105,7 +110,7 @@ def verify(
 class _Captured:
     headers: list[tuple[str, str]]
     body: bytes
-    received_unix_s: float
+    received_unix_s: float | None
 
 
 def _captured(
@@ -114,23 +119,44 @@ def _captured(
     if capture is None:
         if body is None:
             raise UsageError("nothing to verify", hint="Give --capture FILE, or --header and --body FILE.")
-        pairs = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in headers)]
-        return _Captured(pairs, body.read(), _moment(received_at))
+        return _Captured([_header(line) for line in headers], body.read(), _moment(received_at))
     try:
         document: Mapping[str, Any] = json.load(capture)
+    except (ValueError, RecursionError) as error:
+        raise _no_capture(capture, "not JSON") from error
+    if not isinstance(document, dict):
+        raise _no_capture(capture, "not a JSON object")
+    for key in ("headers", "body_base64"):
+        if key not in document:
+            raise _no_capture(capture, f"{key} is missing")
+    try:
         pairs = [(str(name), str(value)) for name, value in document["headers"]]
+    except (ValueError, TypeError) as error:
+        raise _no_capture(capture, "headers is not a list of [name, value]") from error
+    try:
         raw = base64.b64decode(document["body_base64"], validate=True)
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise UsageError(
-            f"{capture.name} is not a capture: {type(error).__name__}",
-            hint='A capture is {"method", "path", "headers": [[name, value], ...], "body_base64", "received_at"}.',
-        ) from error
+    except (ValueError, TypeError) as error:
+        raise _no_capture(capture, "body_base64 is not base64") from error
     return _Captured(pairs, raw, _moment(received_at or document.get("received_at")))
 
 
-def _moment(text: object) -> float:
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not name.strip():
+        raise UsageError(f"--header {line!r} has no colon", hint="Write it like --header 'name: value'.")
+    return name.strip(), value.strip()
+
+
+def _no_capture(capture: BinaryIO, why: str) -> UsageError:
+    return UsageError(
+        f"{capture.name} is not a capture: {why}",
+        hint='A capture is {"method", "path", "headers": [[name, value], ...], "body_base64", "received_at"}.',
+    )
+
+
+def _moment(text: object) -> float | None:
     if text is None:
-        return time.time()
+        return None
     try:
         return from_rfc3339(str(text)) / 1000
     except ValueError as error:

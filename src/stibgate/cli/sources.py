@@ -18,7 +18,10 @@ def sources() -> None:
 @config_option
 @json_option
 def list_(*, config: Path | None, as_json: bool) -> None:
-    """List the configured sources; `pinned` is what `scheme = "auto"` found."""
+    """List sources and their pins.
+
+    `pinned` is what `scheme = "auto"` found.
+    """
     from stibgate.app import pinned_schemes
     from stibgate.config import load
 
@@ -44,9 +47,9 @@ def list_(*, config: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @config_option
 def unpin(*, name: str, config: Path | None) -> None:
-    """Forget the scheme that was pinned for NAME; the next delivery that verifies pins again.
+    """Forget the scheme pinned for NAME.
 
-    The service must be stopped.
+    The next delivery that verifies pins again. The service must be stopped.
     """
     from stibgate.app import unpin_source
     from stibgate.config import load

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.output import printable
+from stibgate.cli.output import cause, checked_url, counted, printable
 from stibgate.cli.senders import Sender, find_sender
 from stibgate.domain.event import JOB_FAILED, JOB_SUCCEEDED, RECORDS_PUSHED
 from stibgate.errors import EXIT_FAILED, ServiceUnreachable, UsageError
@@ -54,7 +54,8 @@ def trigger(
         return
     if event not in _KINDS:
         raise UsageError(f"no sample of {event!r}", hint=f"There are {', '.join(_KINDS)}.")
-    sender = find_sender(config, name, kind=None if name else _KINDS[event], url=url)
+    base = None if url is None else checked_url(url)
+    sender = find_sender(config, name, kind=None if name else _KINDS[event], url=base)
     if bad in {"signature", "stale"} and not sender.signs:
         raise UsageError(f"source {sender.name} has no signature to spoil", hint="It proves itself by its token alone.")
     deliveries = _make(event, sender, records=records, count=count, scheme=scheme, seed=seed, bad=bad)
@@ -94,8 +95,10 @@ async def _send(sender: Sender, deliveries: Iterator[tuple[list[tuple[str, str]]
                 async with session.post(sender.url, data=body, headers=headers, allow_redirects=False) as response:
                     answer = dict(await response.json(content_type=None))
             except (aiohttp.ClientError, OSError, ValueError, TypeError) as error:
+                network = isinstance(error, aiohttp.ClientError | OSError)
+                why = cause(error) if network else "what answers there is not stibgate"
                 raise ServiceUnreachable(
-                    f"no gateway answers for source {sender.name}: {type(error).__name__}",
+                    f"no gateway answers for source {sender.name}: {why}",
                     hint="Start `stibgate serve` with the same configuration, or give --to URL.",
                 ) from error
             refused += response.status >= 400
@@ -103,6 +106,7 @@ async def _send(sender: Sender, deliveries: Iterator[tuple[list[tuple[str, str]]
                 click.echo(json.dumps({"http_status": response.status, **answer}))
                 continue
             what = answer.get("status") if response.ok else answer.get("title")
-            told = f"{response.status} {what}  {answer.get('delivery_id', '')}  {answer.get('records', 0)} records"
+            people = counted(answer.get("records", 0), "record")
+            told = f"{response.status} {what}  {answer.get('delivery_id', '')}  {people}"
             click.echo(f"{printable(told)}  {len(body)} bytes  {(time.monotonic() - started) * 1000:.1f} ms")
     return refused

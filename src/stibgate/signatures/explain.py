@@ -5,15 +5,17 @@ No secret and no expected MAC is ever part of an explanation; of a received one,
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stibgate.errors import AuthReason, SignatureRefused
-from stibgate.signatures.scheme import Scheme
+from stibgate.signatures.scheme import Scheme, TimestampUnit
 from stibgate.signatures.search import (
     Headers,
     body_variants,
     first_hit,
+    layout_of,
     layouts,
+    other_units,
     readings,
     signature_headers,
 )
@@ -38,6 +40,7 @@ class Capture:
         now_unix_s: When it was received.
         tolerance_s: The configured age limit.
         future_s: The configured limit ahead of the clock.
+        age_known: Whether anybody said when it was received.
     """
 
     headers: Headers
@@ -47,6 +50,7 @@ class Capture:
     now_unix_s: float
     tolerance_s: float
     future_s: float
+    age_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Explanation:
         match: Whether the configured schemes and secrets accept it at the time it was received.
         verdict: One sentence.
         findings: The evidence, in order, a line each.
-        hint: What to do next; empty when all is well.
+        hint: What to do next; empty when all is well. NAME stands for the source.
         scheme: The scheme under which a MAC is right, even when something else stands in the way; None if none.
         secret_label: The secret that made that MAC, or None.
     """
@@ -87,6 +91,7 @@ def explain(
     now_unix_s: float,
     tolerance_s: float = 300.0,
     future_s: float = 60.0,
+    age_known: bool = True,
 ) -> Explanation:
     """Return what *headers* and *body* tell about why they verify or do not.
 
@@ -98,11 +103,17 @@ def explain(
         now_unix_s: When the delivery was received.
         tolerance_s: The configured age limit, in seconds.
         future_s: The configured limit ahead of the clock, in seconds.
+        age_known: Whether *now_unix_s* is when it was received; otherwise a signed timestamp is taken at its word.
     """
-    capture = Capture(tuple(headers), body, schemes, secrets, now_unix_s, tolerance_s, future_s)
+    capture = Capture(tuple(headers), body, schemes, secrets, now_unix_s, tolerance_s, future_s, age_known)
+    if not age_known:
+        claim = first_hit(capture.headers, body, schemes, secrets)
+        if claim is not None and claim.signed_unix_s is not None:
+            capture = replace(capture, now_unix_s=claim.signed_unix_s)
     steps: tuple[Callable[[Capture], _Answer | None], ...] = (
         _as_configured,
         _other_layout,
+        _other_unit,
         _rewritten_body,
     )
     answer = next((answer for step in steps if (answer := step(capture)) is not None), None)
@@ -146,8 +157,10 @@ def _as_configured(capture: Capture) -> _Answer | None:
             'A late retry or a replay, or this machine\'s clock is fast: see `stale = "accept_if_new"`.',
             hit,
         )
+    unjudged = hit.signed_unix_s is not None and not capture.age_known
+    note = "; no --received-at: its age was not judged" if unjudged else ""
     return _Answer(
-        f"The signature is right: scheme {name}, key read as {hit.scheme.key}, secret {label!r}.",
+        f"The signature is right: scheme {name}, key read as {hit.scheme.key}, secret {label!r}{note}.",
         "",
         hit,
         match=True,
@@ -176,7 +189,7 @@ def _other_layout(capture: Capture) -> _Answer | None:
         places = ", ".join(sorted({scheme.header for scheme in capture.schemes}))
         return _Answer(
             f"The signature is in the header {hit.scheme.header}, not in {places or 'a configured one'}.",
-            f"Set header = {hit.scheme.header!r}, {_stanza(hit.scheme)}.",
+            _settings(hit.scheme, "header"),
             hit,
         )
     same = [scheme for scheme in configured if scheme.content == hit.scheme.content]
@@ -184,12 +197,12 @@ def _other_layout(capture: Capture) -> _Answer | None:
         seen = " or ".join(sorted({scheme.key.value for scheme in same}))
         return _Answer(
             f"The sender uses the other reading of whsec_: {hit.scheme.key}, where {seen} is configured.",
-            f"Set key = {hit.scheme.key.value!r}.",
+            f'Put key = "{hit.scheme.key}" under [sources.NAME.signature].',
             hit,
         )
     return _Answer(
         f"The signature is right under another layout: {hit.scheme.name}, key read as {hit.scheme.key}.",
-        f"Set {_stanza(hit.scheme)}, or scheme = 'auto'.",
+        _settings(hit.scheme),
         hit,
     )
 
@@ -198,13 +211,37 @@ def _like(one: Scheme, other: Scheme) -> bool:
     return (one.grammar, one.algorithm, one.encoding) == (other.grammar, other.algorithm, other.encoding)
 
 
-def _stanza(scheme: Scheme) -> str:
-    parts = [f"scheme = {scheme.name!r}", f"key = {scheme.key.value!r}"]
+def _settings(scheme: Scheme, *more: str) -> str:
+    """Return the sentence that says what to set for *scheme*, and where; *more* names further fields of it."""
+    names = [*more, "key"]
     if scheme.algorithm != "sha256":
-        parts.append(f"algorithm = {scheme.algorithm.value!r}")
+        names.append("algorithm")
     if scheme.timestamp_header:
-        parts.append(f"timestamp = {scheme.timestamp!r}")
-    return ", ".join(parts)
+        names.append("timestamp")
+    if scheme.timestamp_unit is TimestampUnit.MILLISECONDS:
+        names.append("timestamp_unit")
+    listed = ", ".join(f'{name} = "{getattr(scheme, name)}"' for name in names)
+    return f'Put scheme = "{scheme.name}" under [sources.NAME], and {listed} under [sources.NAME.signature].'
+
+
+def _other_unit(capture: Capture) -> _Answer | None:
+    """Answer when the MAC is right and the timestamp counts in another unit than the configured one."""
+    for schemes in (capture.schemes, [*readings(capture.schemes), *layouts(capture.headers)]):
+        hit = first_hit(capture.headers, capture.body, other_units(schemes), capture.secrets)
+        if hit is None:
+            continue
+        unit = hit.scheme.timestamp_unit
+        as_configured = any(replace(hit.scheme, timestamp_unit=one.timestamp_unit) == one for one in capture.schemes)
+        setting = f'Put timestamp_unit = "{unit}" under [sources.NAME.signature].'
+        return _Answer(
+            f"The signature is right, but its timestamp is in {_UNITS[unit]}.",
+            setting if as_configured else _settings(hit.scheme),
+            hit,
+        )
+    return None
+
+
+_UNITS = {TimestampUnit.SECONDS: "seconds", TimestampUnit.MILLISECONDS: "milliseconds"}
 
 
 def _rewritten_body(capture: Capture) -> _Answer | None:
@@ -240,10 +277,7 @@ def _no_hit(capture: Capture) -> _Answer:
             "The sender does not sign this route, or a proxy strips the header on the way.",
         )
     if reason is AuthReason.MALFORMED:
-        return _Answer(
-            "The signature header is there, but not in a configured or known layout.",
-            "See the header's shape below; 64 bytes may be SHA-512 or Ed25519, 256 bytes are RSA and no HMAC.",
-        )
+        return _malformed(capture)
     if all(check_secret(secret.value) is not None for secret in capture.secrets):
         return _Answer(
             "The header is well-formed, but there is no usable secret to compare it with.",
@@ -252,6 +286,25 @@ def _no_hit(capture: Capture) -> _Answer:
     return _Answer(
         "The header is well-formed, but no secret matches: a wrong or rotated secret.",
         "Compare the endpoint's id and creation time with the secret's; every endpoint has its own.",
+    )
+
+
+def _malformed(capture: Capture) -> _Answer:
+    """Answer when a header is there that no configured scheme can read."""
+    known = layout_of(capture.headers)
+    if known is None:
+        return _Answer(
+            "The signature header is there, but not in a configured or known layout.",
+            "`--explain` shows its shape: 128 hex digits may be SHA-512 or Ed25519; 512 may be RSA, which is no HMAC.",
+        )
+    name = known.name if known.algorithm == "sha256" else f"{known.name} with {known.algorithm}"
+    stamp = " and a timestamp in milliseconds" if known.timestamp_unit is TimestampUnit.MILLISECONDS else ""
+    wanted = " or ".join(dict.fromkeys(scheme.name for scheme in capture.schemes)) or "nothing"
+    return _Answer(
+        f"The header {known.header} has the layout of {name}{stamp},"
+        f" while the source is set to {wanted}, and no secret matches.",
+        f'Put scheme = "{known.name}" under [sources.NAME], and compare the secret with the one that the vendor'
+        " showed when the endpoint was registered.",
     )
 
 
@@ -266,7 +319,7 @@ def _findings(capture: Capture, hit: Verified | None) -> list[str]:
     stamps = dict.fromkeys(s.timestamp_header for s in capture.schemes if s.timestamp_header)
     lines.extend(f"header {name}: {_shape(value)}" for name in stamps if name for value in lookup(name)[:1])
     lines.append(f"body: {len(capture.body)} bytes")
-    if hit is not None and hit.signed_unix_s is not None:
+    if hit is not None and hit.signed_unix_s is not None and capture.age_known:
         age_s = capture.now_unix_s - hit.signed_unix_s
         side = "before" if age_s >= 0 else "after"
         limits = f"limits: {capture.tolerance_s:.0f} s before, {capture.future_s:.0f} s after"

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from stibgate.errors import SignatureRefused
+from stibgate.errors import AuthReason, SignatureRefused
 from stibgate.signatures.presets import PRESETS
-from stibgate.signatures.scheme import Algorithm, KeyReading, Scheme
+from stibgate.signatures.scheme import Algorithm, KeyReading, Scheme, TimestampUnit
 from stibgate.signatures.secret import Secret
 from stibgate.signatures.verify import Verified, Verifier
 from stibgate.signatures.wire import header_lookup
@@ -70,6 +70,24 @@ def signature_headers(headers: Headers) -> list[str]:
 def readings(schemes: Iterable[Scheme]) -> list[Scheme]:
     """Return *schemes* under every reading of the key."""
     return [replace(scheme, key=reading) for scheme in schemes for reading in KeyReading]
+
+
+def other_units(schemes: Iterable[Scheme]) -> list[Scheme]:
+    """Return those of *schemes* that sign a timestamp, each with the unit that it does not have."""
+    other = {TimestampUnit.SECONDS: TimestampUnit.MILLISECONDS, TimestampUnit.MILLISECONDS: TimestampUnit.SECONDS}
+    return [replace(one, timestamp_unit=other[one.timestamp_unit]) for one in schemes if one.timestamp != "none"]
+
+
+def layout_of(headers: Headers) -> Scheme | None:
+    """Return the first layout in which *headers* hold a signature, right or wrong; None when there is none."""
+    known = layouts(headers)
+    for scheme in (*known, *other_units(known)):
+        try:
+            Verifier([scheme], ()).verify(header_lookup(headers), b"", now_unix_s=0.0)
+        except SignatureRefused as refused:
+            if refused.reason is AuthReason.MISMATCH:
+                return scheme
+    return None
 
 
 def layouts(headers: Headers) -> list[Scheme]:
