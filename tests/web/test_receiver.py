@@ -123,6 +123,22 @@ async def test_ack_status():
         assert (await door.post("/hooks/stib", body)).status == 401
 
 
+@pytest.mark.parametrize("status", [200, 204, 205, 299])
+async def test_ack_status_keeps_the_connection(status):
+    """Whatever 2xx a source acknowledges with, the next answer on the same connection is read right."""
+    async with (
+        open_door(with_sources=[make_source(ack_status=status)]) as door,
+        asyncio.timeout(10),
+        door.connect() as line,
+    ):
+        for serial in range(3):
+            body = job(serial=serial).body
+            await line.send(request("POST", "/hooks/stib", body, signed(body)))
+            answer = await line.read()
+            assert answer.status == status
+            assert (answer.body == b"") == (status in {204, 205})
+
+
 # -- URL checks
 
 _CHECKED = ["/hooks/stib", f"/hooks/push/{TOKEN}", f"/hooks/push?key={TOKEN}", "/hooks/either"]

@@ -41,9 +41,11 @@ class Acknowledgement(web.Response):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write the whole answer; `write_eof` then has nothing left to do."""
         transport = request.transport
-        if request.version != HttpVersion11 or not request.keep_alive or transport is None:
-            self.body = self._document
-            self.content_type = "application/json"
+        empty = self.status in _WITHOUT_BODY
+        if empty or request.version != HttpVersion11 or not request.keep_alive or transport is None:
+            if not empty:
+                self.body = self._document
+                self.content_type = "application/json"
             self.headers["X-Request-Id"] = self._request_id
             self.headers["Server"] = SERVER
             return await super().prepare(request)
@@ -63,6 +65,9 @@ class Acknowledgement(web.Response):
         if not self._written:
             await super().write_eof(data)
 
+
+_WITHOUT_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT})
+"""A body after these would be read as the beginning of the next answer."""
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
     status: "OK" for status in range(200, 300) if status not in {known.value for known in HTTPStatus}
