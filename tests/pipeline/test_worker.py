@@ -177,6 +177,32 @@ def test_a_hanging_sink_does_not_delay_the_retries_of_another():
     run(main())
 
 
+def test_each_sink_has_its_own_lease():
+    """A task is leased for as long as its own sink's policy says, whatever the other sinks have."""
+
+    async def main():
+        gate = Gate()
+        service = Service(quick=ScriptedSink([gate]), slow=ScriptedSink([gate]))
+        leases = {"quick": 40.0, "slow": 900.0}
+        outlets = {
+            name: Outlet(sink, replace(POLICY, timeout_s=30, lease_s=leases[name]))
+            for name, sink in service.sinks.items()
+        }
+        service.worker = make_worker(service.store, outlets, now_ms=now_ms)
+        await service.send(1)
+        await service.worker.start()
+        async with asyncio.timeout(1):
+            while gate.inside < 2:
+                await asyncio.sleep(0.001)
+        held = {task.sink: (task.lease_until_ms - task.updated_at_ms) / 1000 for task in service.tasks()}
+        gate.opened.set()
+        await service.quiet()
+        await service.worker.stop(drain_timeout_s=1)
+        assert held == leases
+
+    run(main())
+
+
 def test_draining_lets_attempts_end():
     """A stop waits for running attempts, and those settle as always."""
 

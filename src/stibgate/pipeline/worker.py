@@ -136,13 +136,14 @@ class Worker:
         outlets = self._dispatcher.outlets
         free = {name: outlet.policy.concurrency - busy[name] for name, outlet in outlets.items()}
         free = {name: count for name, count in free.items() if count > 0}
-        if not free:
-            return False
-        lease_ms = round(max(outlet.policy.lease_s for outlet in outlets.values()) * 1000)
-        tasks = await self._queue.claim(now_ms=self._now_ms(), lease_ms=lease_ms, free=free)
-        for task in tasks:
-            self._begin(task)
-        return bool(tasks)
+        begun = 0
+        for name, count in free.items():
+            lease_ms = round(outlets[name].policy.lease_s * 1000)
+            tasks = await self._queue.claim(now_ms=self._now_ms(), lease_ms=lease_ms, free={name: count})
+            for task in tasks:
+                self._begin(task)
+            begun += len(tasks)
+        return begun > 0
 
     def _begin(self, task: Task) -> None:
         attempt = asyncio.create_task(self._dispatcher.attempt(task), name=f"attempt {task.task_id}")

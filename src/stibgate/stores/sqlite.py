@@ -31,7 +31,7 @@ _MIB = 1024 * 1024
 
 
 class SqliteStore:
-    """Inbox and Queue over one SQLite file; make it with `open`.
+    """Inbox and Queue over one SQLite file; holds its lock until `close`.
 
     Args:
         path: The database file; its folder also holds the lock.

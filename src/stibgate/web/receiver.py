@@ -69,7 +69,7 @@ class Receiver:
         settings: Bounds.
         limiter: The rate of each source.
         in_flight: Requests and bytes that may be held at once.
-        check_space: Raises `StoreFull` when nothing may be read now.
+        check_space: Raises `StoreUnavailable` when nothing could be stored, before anything is read.
         new_request_id: Makes request ids.
     """
 
