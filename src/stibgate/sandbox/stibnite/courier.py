@@ -115,7 +115,7 @@ class Courier:
         self._pause = pause
         self._scheme: Scheme = PRESETS[scheme][0]
         self._pace = pace
-        self._faults = faults
+        self.faults = faults
         self._session: aiohttp.ClientSession | None = None
         self.sent: list[SentDelivery] = []
 
@@ -173,13 +173,13 @@ class Courier:
         return sent
 
     async def _attempt(self, sent: SentDelivery) -> None:
-        if "delay" in self._faults:
+        if "delay" in self.faults:
             await self._pause(self._pace.fault_delay_s)
         sent.attempts += 1
         sent.status = await self._post(sent.parcel)
 
     async def _repeat(self, sent: SentDelivery) -> None:
-        if "duplicate" in self._faults:
+        if "duplicate" in self.faults:
             sent.duplicates += 1
             await self._post(sent.parcel)
 
@@ -198,10 +198,10 @@ class Courier:
     def _signed(self, parcel: Parcel) -> tuple[Headers, bytes]:
         if parcel.secret is None:
             return parcel.headers, parcel.body
-        signed_at = int(self._now()) - (STALE_S if "stale" in self._faults else 0)
+        signed_at = int(self._now()) - (STALE_S if "stale" in self.faults else 0)
         signature = sign(self._scheme, parcel.secret, parcel.body, unix_s=signed_at, message_id=parcel.message_id)
         body = parcel.body
-        if "tamper" in self._faults:
+        if "tamper" in self.faults:
             # Still a JSON object, so that nothing but the signature can tell.
             body = body[:-1] + b',"tampered":true}'
         return [*parcel.headers, *signature], body

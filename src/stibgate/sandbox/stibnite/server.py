@@ -59,6 +59,15 @@ class StibniteSandbox:
         return self._account.api_key
 
     @property
+    def faults(self) -> frozenset[str]:
+        """Which of `FAULTS` hit deliveries from now on."""
+        return self._courier.faults
+
+    @faults.setter
+    def faults(self, names: frozenset[str]) -> None:
+        self._courier.faults = names
+
+    @property
     def sent(self) -> list[SentDelivery]:
         """What was sent, in the order of the first attempts."""
         return self._courier.sent
