@@ -7,6 +7,7 @@
     ├── DeliveryRefused              an answer of the public listener that stores nothing
     ├── SinkError
     │   ├── SinkUnavailable          transient: try the same batch later
+    │   │   └── SinkHeld             the whole sink takes nothing for now; no attempt is counted
     │   └── SinkRejected             permanent: the whole batch will never be taken as it is
     ├── StoreError
     │   ├── NoStore                  there is no database yet
@@ -30,6 +31,7 @@ To the sender we say little, to the operator all: nothing here is written into a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -165,11 +167,22 @@ class SinkUnavailable(SinkError):
         message: What happened, without personal data.
         hint: What an operator can do.
         retry_after_s: Seconds to wait when the sink said so.
+        outcomes: A `domain.task.Outcome` for each record that is settled all the same; only the others come again.
     """
 
-    def __init__(self, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after_s: float | None = None, outcomes: Sequence[Any] = ()
+    ) -> None:
         super().__init__(message, hint=hint or "It will be tried again by itself.")
         self.retry_after_s = retry_after_s
+        self.outcomes = tuple(outcomes)
+
+
+class SinkHeld(SinkUnavailable):
+    """The whole sink takes nothing for now, whoever asks: a token that expired, a quota that is used up.
+
+    Its queue is held, no attempt is counted, no task grows old, and one batch is tried when the time is over.
+    """
 
 
 class SinkRejected(SinkError):

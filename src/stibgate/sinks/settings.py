@@ -6,8 +6,9 @@ numbers: seconds, bytes, events a second. Defaults are therefore written as numb
 as text again where a person or a JSON document reads them.
 """
 
-from collections.abc import Callable
-from typing import Annotated
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Annotated, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +22,7 @@ from pydantic import (
 )
 
 from stibgate.domain.units import format_duration, parse_duration, parse_rate, parse_size
+from stibgate.sinks import Sink, SinkContext
 
 _SIZE_STEPS = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 _RATE_STEPS = (("s", 1.0), ("m", 60.0), ("h", 3600.0))
@@ -113,17 +115,34 @@ class DeliveryOverride(BaseModel):
     max_age: PositiveDuration | None = None
     timeout: PositiveDuration | None = None
     concurrency: Count | None = None
+    rate: Rate | None = None
     lease: PositiveDuration | None = None
 
 
 class SinkSettings(BaseModel):
     """Base of every sink's settings: unknown keys are refused, and nothing changes after loading.
 
-    A subclass adds `kind: Literal[...]`, its keys with their defaults, and `build()`. Its defaults are written
-    in the units of the program (seconds, bytes), never as text. A relative `Path` among its keys is made
+    A subclass narrows `kind` to a `Literal[...]` and adds its keys with their defaults, and `build()`. Defaults are
+    written in the units of the program (seconds, bytes), never as text. A relative `Path` among its keys is made
     absolute by `stibgate.config`, against the folder of the configuration file.
+
+    Attributes:
+        USUAL_DELIVERY: What sinks of this kind do otherwise than `[delivery]`, unless their own `delivery` says so;
+            validated like a table of the file, so its durations are text: `DeliveryOverride(timeout="10m")`.
+        kind: Names the kind of sink.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    USUAL_DELIVERY: ClassVar[DeliveryOverride] = DeliveryOverride()
+
+    kind: str
     delivery: DeliveryOverride = DeliveryOverride()
+
+    def notices(self) -> Iterable[str]:
+        """Return what is allowed, and perhaps not meant; without secrets, and without asking the network."""
+        return ()
+
+    @abstractmethod
+    def build(self, context: SinkContext) -> Sink:
+        """Return the sink; nothing is touched before its `open`."""
