@@ -1,10 +1,15 @@
 """Every kind of drop keeps the laws of a sink."""
 
+import shutil
+
 import pytest
+from obstore.store import MemoryStore
 
 from stibgate.domain.task import OutcomeKind
-from tests.sinks.contract import SinkContract, make_batch
-from tests.sinks.drops.world import Clock, check_complete, make_sink, people
+from stibgate.sinks.drops import DropSettings, ObjectSink
+from stibgate.testing import SinkContract, make_batch, make_context
+from tests.sinks.drops.bucket import Bucket
+from tests.sinks.drops.world import Clock, check_complete, make_sink, people, people_in
 
 
 class DropContract(SinkContract):
@@ -23,6 +28,10 @@ class DropContract(SinkContract):
 
     def held(self):
         return people(self.folder)
+
+    def lose(self):
+        shutil.rmtree(self.folder)
+        return True
 
     def check_at_rest(self):
         assert not list(self.folder.rglob("*.part"))
@@ -72,4 +81,56 @@ class TestNdjsonRollingGzip(DropContract, kind="ndjson", layout="rolling", gzip=
     pass
 
 
-del DropContract  # only its subclasses say what they hold
+class ObjectContract(SinkContract):
+    """A drop in the memory of obstore, with the keys that stand in the class statement."""
+
+    def __init_subclass__(cls, **keys: object) -> None:
+        cls.keys = {"kind": "csv", "url": "s3://people/drops", "storage": {"region": "eu-north-1"}, **keys}
+
+    @pytest.fixture(autouse=True)
+    def _store(self):
+        self.store = MemoryStore()
+
+    def make(self):
+        settings = DropSettings.model_validate(self.keys)
+        return ObjectSink(self.store, settings.encoder(), url="memory", timeout_s=5)
+
+    def held(self):
+        paths = sorted(meta["path"] for page in self.store.list() for meta in page)
+        return [person for path in paths for person in people_in(path, bytes(self.store.get(path).bytes()))]
+
+    def lose(self):
+        self.store.delete([meta["path"] for page in self.store.list() for meta in page])
+        return True
+
+
+class TestCsvObjects(ObjectContract):
+    pass
+
+
+class TestNdjsonGzipObjects(ObjectContract, kind="ndjson", gzip=True):
+    pass
+
+
+class TestS3(ObjectContract):
+    @pytest.fixture(autouse=True)
+    async def _store(self):
+        self.bucket = Bucket()
+        await self.bucket.start()
+        yield
+        await self.bucket.stop()
+
+    def make(self):
+        keys = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "fake-for-tests", "endpoint": self.bucket.endpoint}
+        settings = DropSettings.model_validate({**self.keys, "storage": {"region": "eu-north-1", **keys}})
+        return settings.build(make_context())
+
+    def held(self):
+        return [person for path, (data, _) in sorted(self.bucket.objects.items()) for person in people_in(path, data)]
+
+    def lose(self):
+        self.bucket.objects.clear()
+        return True
+
+
+del DropContract, ObjectContract  # only their subclasses say what they hold

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sinks.contract import make_batch
+from stibgate.testing import make_batch
 from tests.sinks.drops.world import (
     Clock,
     Crash,
@@ -66,7 +66,7 @@ async def _never(_: float) -> None:
 
 
 async def _bury(sink) -> None:
-    with contextlib.suppress(Crash):
+    with contextlib.suppress(Crash, RuntimeError):  # it may have died in `close`, and its threads are gone
         await sink.close()
 
 
@@ -131,10 +131,31 @@ async def test_a_crash_after_a_crash(ram, power_cut):
             check_complete(folder)
 
 
+@pytest.mark.parametrize("power_cut", [False, True], ids=["killed", "power_cut"])
+async def test_a_crash_between_files_that_are_written_at_once(ram, power_cut):
+    """Crash at step k while deliveries are written side by side: each is there once it was answered, and once only."""
+    for steps in range(STEPS_MAX):
+        root = ram / str(steps)
+        root.mkdir()
+        folder, clock = root / "drop", Clock()
+        sink = make_sink(folder, clock, ForgetfulDisk(steps, root) if power_cut else StoppingDisk(steps))
+        batches = [make_batch(task_id, numbers) for task_id, numbers in TASKS.items()]
+        answers = await asyncio.gather(sink.open(), *map(sink.deliver, batches), return_exceptions=True)
+        await _bury(sink)
+        check_visible(folder, "per_delivery")
+        done = [batch for batch, answer in zip(batches, answers[1:], strict=True) if not isinstance(answer, Crash)]
+        assert {record.person_id for batch in done for record in batch.records} <= set(people(folder)), steps
+        assert await live(folder, clock, {"layout": "per_delivery"}, None, set(), MORE)
+        assert sorted(people(folder)) == EVERYBODY, steps
+        if len(done) == len(batches):
+            break
+    assert 20 < steps < STEPS_MAX - 1
+
+
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from tests.sinks.contract import make_batch
+from stibgate.testing import make_batch
 from tests.sinks.drops.world import Clock, make_sink
 
 async def main(folder, layout, answered):

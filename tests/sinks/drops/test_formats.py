@@ -13,7 +13,7 @@ from stibgate.domain.record import COLUMNS, FIELDS, Issue, IssueReason, Provenan
 from stibgate.sinks import Batch
 from stibgate.sinks.drops.formats import CsvFormat, Encoder, NdjsonFormat
 from stibgate.sinks.drops.guard import guarded, is_dangerous
-from tests.sinks.contract import RECEIVED_AT_MS, make_batch
+from stibgate.testing import RECEIVED_AT_MS, make_batch
 
 HEADER = (
     "prospect_id,person_id,first_name,last_name,job_title,business_email,mobile_phone,linkedin_url,company_name,"

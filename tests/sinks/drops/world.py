@@ -3,11 +3,13 @@
 import contextlib
 import csv
 import errno
+import functools
 import gzip
 import hashlib
 import io
 import json
 import shutil
+import threading
 from pathlib import Path
 
 from stibgate.sinks.drops import DropSettings, DropSink
@@ -27,7 +29,7 @@ class Clock:
 def make_sink(folder: Path, clock: Clock, disk: Disk | None = None, *, sleep=None, **keys: object) -> DropSink:
     """Return a sink as `DropSettings.build` makes it, on *disk*."""
     settings = DropSettings.model_validate({"kind": "csv", "dir": folder, **keys})
-    layout = settings.arrange(disk or Disk(), now_ms=clock)
+    layout = settings.arrange(disk or Disk(), folder, now_ms=clock)
     extra = {} if sleep is None else {"sleep": sleep}
     return DropSink(layout, folder, name="drop", **extra)
 
@@ -40,15 +42,14 @@ def visible(folder: Path) -> list[Path]:
     return sorted(path for path in files if path.suffix != ".sha256")
 
 
-def text_of(path: Path) -> str:
-    data = path.read_bytes()
-    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-
-
 def rows_of(path: Path) -> list[dict[str, str]]:
     """Return the records of *path*; fails when any line is not whole."""
-    text = text_of(path)
-    if ".ndjson" in path.name:
+    return rows_in(path.name, path.read_bytes())
+
+
+def rows_in(name: str, data: bytes) -> list[dict[str, str]]:
+    text = (gzip.decompress(data) if name.endswith(".gz") else data).decode()
+    if ".ndjson" in name:
         assert text.endswith("\n")
         return [json.loads(line) for line in text.splitlines()]
     assert text.endswith("\r\n")
@@ -59,6 +60,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def people(folder: Path) -> list[str]:
     return [row["person_id"] for path in visible(folder) for row in rows_of(path)]
+
+
+def people_in(name: str, data: bytes) -> list[str]:
+    return [row["person_id"] for row in rows_in(name, data)]
 
 
 def check_complete(folder: Path) -> None:
@@ -73,6 +78,35 @@ class Crash(BaseException):
     """The process ended here. No `except Exception` or `except OSError` may take it for a failure."""
 
 
+def one_at_a_time(cls):
+    """Let each step of the disk *cls* end before the next one begins, whichever thread it is in."""
+
+    def taking_turns(method):
+        @functools.wraps(method)
+        def step(self, *arguments):
+            with self.turn:
+                return method(self, *arguments)
+
+        return step
+
+    for name in (
+        "create",
+        "lock",
+        "open",
+        "close",
+        "write",
+        "make_folder",
+        "sync",
+        "truncate",
+        "rename",
+        "unlink",
+        "sync_folder",
+    ):
+        setattr(cls, name, taking_turns(getattr(cls, name)))
+    return cls
+
+
+@one_at_a_time
 class StoppingDisk(Disk):
     """Does *steps* steps, begins the next one, and is dead.
 
@@ -81,6 +115,7 @@ class StoppingDisk(Disk):
 
     def __init__(self, steps: int) -> None:
         super().__init__()
+        self.turn = threading.RLock()
         self.left = steps
         self.dead = False
         self.descriptors: set[int] = set()
@@ -150,6 +185,7 @@ class StoppingDisk(Disk):
         super().sync_folder(folder)
 
 
+@one_at_a_time
 class ForgetfulDisk(StoppingDisk):
     """A power cut: when it dies, only what was synced is left, names and bytes apart.
 

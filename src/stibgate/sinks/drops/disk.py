@@ -100,6 +100,19 @@ class Disk:
         """Return whether anything has the name *path*."""
         return os.path.lexists(path)
 
+    def is_folder(self, path: Path) -> bool:
+        """Return whether *path* is a folder."""
+        return path.is_dir()
+
+    def is_writable(self, folder: Path) -> bool:
+        """Return whether names can be made in *folder*, as far as can be told without making one."""
+        return os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+    def room(self, folder: Path) -> tuple[int, bool]:
+        """Return the free bytes for us on the disk of *folder*, and whether another file fits on it."""
+        stat = os.statvfs(folder)
+        return stat.f_bavail * stat.f_frsize, stat.f_favail > 0 or stat.f_files == 0  # 0: it does not count them
+
     def names(self, folder: Path) -> list[str]:
         """Return the names in *folder*, sorted."""
         return sorted(path.name for path in folder.iterdir())
@@ -118,6 +131,7 @@ class Disk:
         elif not there and not folder.parent.is_dir():
             self.ensure_folder(folder.parent, folder.parent)
         if not there:
+            self._durable.discard(folder)  # it went away since; another thread must not believe in it
             self.make_folder(folder)
         # Above `top` is not ours: the parent may be readable to others only.
         with contextlib.suppress(PermissionError) if folder == top and there else contextlib.nullcontext():

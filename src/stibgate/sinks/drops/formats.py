@@ -12,7 +12,8 @@ import json
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,8 +36,19 @@ class Format(Protocol):
     preamble: str
     """What a file begins with, before any record."""
 
+    content_type: str
+    """What a file is, uncompressed."""
+
     def lines(self, batch: Batch) -> str:
         """Return one line for each record of *batch*, each with its line end."""
+        ...
+
+    def rows(self, text: str) -> list[Hashable]:
+        """Return the rows of a file, to compare them with those of another one.
+
+        Raises:
+            ValueError: It was not written in this format.
+        """
         ...
 
 
@@ -50,6 +62,7 @@ class CsvFormat:
     """
 
     suffix = ".csv"
+    content_type = "text/csv; charset=utf-8; header=present"
 
     def __init__(self, columns: Sequence[str], *, formula_guard: bool, bom: bool) -> None:
         self._cells = _Cells(columns)
@@ -63,6 +76,13 @@ class CsvFormat:
         buffer = io.StringIO(newline="")
         csv.writer(buffer, lineterminator="\r\n").writerows(self._rows(batch))
         return buffer.getvalue()
+
+    def rows(self, text: str) -> list[Hashable]:
+        """Return the lines of a CSV file, the header too, each as its cells."""
+        try:
+            return [tuple(row) for row in csv.reader(io.StringIO(text, newline=""), strict=True)]
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
 
     def _rows(self, batch: Batch) -> Iterator[list[Any]]:
         for row in self._cells.of(batch):
@@ -85,6 +105,7 @@ class NdjsonFormat:
     """
 
     suffix = ".ndjson"
+    content_type = "application/x-ndjson"
     preamble = ""
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -97,6 +118,10 @@ class NdjsonFormat:
         return "".join(
             _to_json(dict(zip(self._columns, row, strict=True))) + "\n" for row in self._cells.of(batch)
         )  # fmt: skip
+
+    def rows(self, text: str) -> list[Hashable]:
+        """Return the lines of an NDJSON file."""
+        return list(text.split("\n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +141,11 @@ class Encoder:
         return self.format.suffix + (".gz" if self.gzip else "")
 
     @property
+    def content_type(self) -> str:
+        """What a file is; a compressed one is no text, and nobody must uncompress it on the way (RFC 6713)."""
+        return "application/gzip" if self.gzip else self.format.content_type
+
+    @property
     def fingerprint(self) -> str:
         """What a file's parts must have in common."""
         return f"{self.format.fingerprint} gzip={self.gzip:d}"
@@ -131,6 +161,13 @@ class Encoder:
             data = _SURROGATE.sub("\ufffd", text).encode()
         # A time in the member would make a retry's bytes differ.
         return gzip.compress(data, _GZIP_LEVEL, mtime=0) if self.gzip else data
+
+    def rows(self, data: bytes) -> list[Hashable] | None:
+        """Return the rows in the bytes of a whole file, its preamble too; None when it is none of ours."""
+        try:
+            return self.format.rows((gzip.decompress(data) if self.gzip else data).decode())
+        except (ValueError, EOFError, OSError, zlib.error):
+            return None
 
 
 class _Cells:

@@ -1,11 +1,13 @@
 """What a rolling file has promised: a hidden file beside it, one synced line an append.
 
     1a2b3c4d {"opened_at_ms":1779043330004,"fingerprint":"csv ..."}
-    5e6f7a8b {"task_id":"tsk_1","end":4711,"rows":25,"total":25,"at_ms":1779043330950}
+    5e6f7a8b {"key":"tsk_1","end":4711,"rows":25,"total":25,"at_ms":1779043330950}
     9c0d1e2f {"complete":true,"at_ms":1779044230950}
 
 Each line begins with the CRC-32 of its JSON, so that a torn line is known as one. Only the last line can be torn, since
 each is synced before the next is begun; a bad line anywhere else is damage, and damage is never guessed around.
+
+Journals of earlier versions say `task_id` for `key`; they are read all the same.
 """
 
 import contextlib
@@ -25,7 +27,7 @@ class Journal:
     Attributes:
         opened_at_ms: When the file was begun.
         fingerprint: What its lines have in common.
-        tasks: The tasks whose rows it holds.
+        keys: `Batch.key` of each batch whose rows it holds.
         end: Bytes of the file that are promised; whatever lies behind is not.
         total: Rows in these bytes.
         last_at_ms: When it last changed.
@@ -38,7 +40,7 @@ class Journal:
         self.path = path
         self.opened_at_ms = 0
         self.fingerprint = ""
-        self.tasks: set[str] = set()
+        self.keys: set[str] = set()
         self.end = 0
         self.total = 0
         self.last_at_ms = 0
@@ -71,9 +73,9 @@ class Journal:
                 raise damaged(path.name, path.parent)
         return journal
 
-    def promise(self, task_id: str, *, end: int, rows: int, at_ms: int) -> None:
-        """Say durably that the file holds the rows of *task_id*, and ends at *end*."""
-        self._append({"task_id": task_id, "end": end, "rows": rows, "total": self.total + rows, "at_ms": at_ms})
+    def promise(self, key: str, *, end: int, rows: int, at_ms: int) -> None:
+        """Say durably that the file holds the rows of the batch *key*, and ends at *end*."""
+        self._append({"key": key, "end": end, "rows": rows, "total": self.total + rows, "at_ms": at_ms})
 
     def finish(self, at_ms: int) -> None:
         """Say durably that the file will not grow any more."""
@@ -110,8 +112,9 @@ class Journal:
     def _take(self, document: dict[str, Any], size_bytes: int) -> None:
         self._size += size_bytes
         self.last_at_ms = document.get("at_ms", self.last_at_ms)
-        if "task_id" in document:
-            self.tasks.add(document["task_id"])
+        key = document.get("key", document.get("task_id"))
+        if key is not None:
+            self.keys.add(key)
             self.end, self.total = document["end"], document["total"]
         elif "complete" in document:
             self.complete = True

@@ -1,20 +1,18 @@
-"""One file a delivery: `YYYY/MM/DD/<received, compact UTC>-<delivery_id>.csv`.
+"""One file a delivery, in the folder of its day; `places` says which.
 
-A visible file is whole: it is written under a hidden name, synced, and only then renamed. Its name and its bytes follow
-from the batch alone, so a retry of the same task writes the same file again and a crash never doubles a row.
+A visible file is whole: it is written under a hidden name, synced, and only then renamed. A retry writes the same file
+again, so a crash never doubles a row. Different deliveries share nothing but folders, so they may be written at once:
+the file system then syncs several files for the price of one.
 """
 
-import hashlib
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from stibgate.domain.instant import to_compact
-from stibgate.sinks import Batch
+from stibgate.sinks import Batch, Finding
+from stibgate.sinks.drops import places
 from stibgate.sinks.drops.disk import Disk
 from stibgate.sinks.drops.formats import Encoder
-
-_UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
-_ID_MAX = 120
+from stibgate.sinks.drops.look import look_at_folder
 
 
 class PerDelivery:
@@ -29,38 +27,34 @@ class PerDelivery:
         self._folder = folder
         self._encoder = encoder
 
+    def lane(self, batch: Batch) -> str:
+        """Return the delivery: only what writes the same file must wait."""
+        return batch.provenance.delivery_id
+
     def open(self) -> None:
         """Make the folder."""
         self._disk.ensure_folder(self._folder, self._folder)
 
     def write(self, batch: Batch) -> None:
         """Write the file of *batch*, durably."""
-        path = self._folder / relative_path(batch, self._encoder.suffix)
+        path = self._folder / places.usual(batch, self._encoder)
+        data = self._encoder.encode(batch, first=True)
         self._disk.ensure_folder(path.parent, self._folder)
-        self._disk.write_whole(path, self._encoder.encode(batch, first=True))
+        if batch.resend and self._disk.exists(path):
+            place = places.place_of_resend(batch, self._disk.read(path), data, self._encoder)
+            if place is None:
+                self._disk.sync_folder(path.parent)  # a killed process may have left the name unsynced
+                return
+            path = self._folder / place
+        self._disk.write_whole(path, data)
 
     def tick(self) -> float | None:
         """Return None: nothing is ever left open."""
         return None
 
+    def look(self) -> Sequence[Finding]:
+        """Return what can be said of the folder without writing."""
+        return look_at_folder(self._disk, self._folder)
+
     def close(self) -> None:
         """Do nothing: every file was finished when it was written."""
-
-
-def relative_path(batch: Batch, suffix: str) -> Path:
-    """Return where the file of *batch* lies below the drop folder."""
-    received = to_compact(batch.received_at_ms)
-    name = f"{received}-{path_part(batch.provenance.delivery_id)}{suffix}"
-    return Path(received[:4], received[4:6], received[6:8], name)
-
-
-def path_part(text: str) -> str:
-    """Return *text* as a part of a file name: ASCII letters, digits, `_`, `-`; every other byte as `%XX`.
-
-    Different texts stay different; what is too long ends in a digest of the whole.
-    """
-    raw = text.encode("utf-8", "surrogatepass")
-    escaped = _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], raw).decode("ascii")
-    if len(escaped) <= _ID_MAX:
-        return escaped
-    return f"{escaped[: _ID_MAX - 34]}--{hashlib.sha256(raw).hexdigest()[:32]}"

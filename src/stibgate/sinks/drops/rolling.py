@@ -4,8 +4,9 @@ Theory of operation. For each visible file `NAME` (`<opened, compact UTC>-<seq>.
 `.NAME.journal`. An append is: write the rows and sync the file; write one line into the journal and sync it; only then
 are the rows promised, and only then does the sink answer. So after a crash at any point:
 
-- rows behind the last promised offset were never answered for. They are cut off, and their task comes again;
-- rows before it are synced, and a task that comes again is found in a journal and answered without appending.
+- rows behind the last promised offset were never answered for. They are cut off, and their batch comes again;
+- rows before it are synced, and a batch that comes again (the same `Batch.key`) is found in a journal and answered
+  without appending. A resend has a key of its own: its rows are appended, because an operator asked for them.
 
 A file is complete when `NAME.sha256` stands beside it (consumers that want whole files wait for it), and then its
 journal says so too. Completing is: write the digest under a hidden name, sync, rename, sync the folder, one journal
@@ -20,19 +21,20 @@ One lock file per folder keeps a second sink or process out: two writers would c
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from stibgate.domain.instant import to_compact
-from stibgate.sinks import Batch
+from stibgate.sinks import Batch, Finding
 from stibgate.sinks.drops.disk import Disk
 from stibgate.sinks.drops.formats import Encoder
 from stibgate.sinks.drops.journal import Journal, damaged
+from stibgate.sinks.drops.look import look_at_folder
 
 KEEP_MS = 7 * 24 * 3600 * 1000
-"""How long a complete file's tasks are remembered: longer than any retry after a crash takes."""
+"""How long a complete file's batches are remembered: longer than any retry after a crash takes."""
 
 LOCK_NAME = ".rolling.lock"
 _JOURNAL = ".journal"
@@ -87,7 +89,11 @@ class Rolling:
         self._lock: int | None = None
         self._active: _File | None = None
         self._complete: list[Journal] = []
-        self._tasks: set[str] = set()
+        self._keys: set[str] = set()
+
+    def lane(self, batch: Batch) -> str:  # noqa: ARG002
+        """Return the same for every batch: there is one file to append to."""
+        return ""
 
     def open(self) -> None:
         """Take the lock, cut off what was never promised, finish what was half done, and complete what is due."""
@@ -103,6 +109,16 @@ class Rolling:
         if self._active is None:
             return None
         return max(self._due_at_ms(self._active) - self._now_ms(), 1) / 1000
+
+    def look(self) -> Sequence[Finding]:
+        """Return what can be said of the folder and its journals without writing."""
+        findings = look_at_folder(self._disk, self._folder)
+        if not findings[0].ok or not self._disk.is_folder(self._folder):
+            return findings
+        files = list(self._files())
+        for file in files:
+            self._check_length(file)
+        return [*findings, Finding(f"{len(files)} journals of rolling files can be read")]
 
     def close(self) -> None:
         """Complete the file and let go of the folder."""
@@ -136,7 +152,7 @@ class Rolling:
 
     def _write(self, batch: Batch) -> None:
         self._ready()
-        if batch.task_id in self._tasks:
+        if batch.key in self._keys:
             return
         file = self._active
         data = self._encoder.encode(batch, first=file is None)
@@ -144,10 +160,8 @@ class Rolling:
             file = self._active = self._begin(data)
         else:
             self._append(file, data)
-        file.journal.promise(
-            batch.task_id, end=file.journal.end + len(data), rows=len(batch.records), at_ms=self._now_ms()
-        )
-        self._tasks.add(batch.task_id)
+        file.journal.promise(batch.key, end=file.journal.end + len(data), rows=len(batch.records), at_ms=self._now_ms())
+        self._keys.add(batch.key)
         if self._is_due(file):
             # The rows are promised; a failure now belongs to the next call, not to this batch.
             try:
@@ -218,23 +232,19 @@ class Rolling:
         for journal in [journal for journal in self._complete if journal.last_at_ms < oldest_ms]:
             self._disk.unlink(journal.path)
             self._complete.remove(journal)
-            self._tasks -= journal.tasks
+            self._keys -= journal.keys
 
     def _recover(self) -> None:
         """Take the lock and make the folder and the memory agree with the journals."""
         self._disk.ensure_folder(self._folder, self._folder)
         self._lock = self._disk.lock(self._folder / LOCK_NAME)
         self._disk.sync_folder(self._folder)  # names that a killed process left unsynced count from now on
-        self._active, self._complete, self._tasks = None, [], set()
+        self._active, self._complete, self._keys = None, [], set()
         growing: list[_File] = []
-        for name in self._disk.names(self._folder):
-            if not (name.startswith(".") and name.endswith(_JOURNAL)):
-                continue
-            journal = Journal.read(self._disk, self._folder / name)
-            file = _File(self._folder / name[1 : -len(_JOURNAL)], journal)
-            self._tasks |= journal.tasks
-            if journal.complete:
-                self._complete.append(journal)
+        for file in self._files():
+            self._keys |= file.journal.keys
+            if file.journal.complete:
+                self._complete.append(file.journal)
             elif self._settle(file):
                 growing.append(file)
         for file in growing:
@@ -245,9 +255,27 @@ class Rolling:
                 self._finish(file)
         self._forget_old()
 
+    def _files(self) -> Iterator[_File]:
+        """Yield each file that has a journal, in the order of their names."""
+        for name in self._disk.names(self._folder):
+            if name.startswith(".") and name.endswith(_JOURNAL):
+                journal = Journal.read(self._disk, self._folder / name)
+                yield _File(self._folder / name[1 : -len(_JOURNAL)], journal)
+
+    def _check_length(self, file: _File) -> None:
+        """Fail as an append to *file* would, when it grows and holds less than was promised."""
+        if file.journal.complete or not file.journal.keys or not self._disk.exists(file.path):
+            return
+        descriptor = self._disk.open(file.path)
+        try:
+            if self._disk.size(descriptor) < file.journal.end:
+                raise damaged(file.path.name, self._folder)
+        finally:
+            self._disk.close(descriptor)
+
     def _settle(self, file: _File) -> bool:
         """Undo the append that a crash interrupted; return whether *file* can grow on."""
-        if not file.journal.tasks:
+        if not file.journal.keys:
             self._disk.unlink(file.path)  # before the journal: then a crash in between comes here again
             self._disk.unlink(file.journal.path)
             self._disk.sync_folder(self._folder)

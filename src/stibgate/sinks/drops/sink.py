@@ -1,23 +1,33 @@
-"""The sink itself: one batch at a time, in a thread, failures told as `SinkUnavailable`."""
+"""The sink on a disk: batches in threads, one at a time where they share a file, failures told as `SinkUnavailable`."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from stibgate.domain.task import Outcome, OutcomeKind
 from stibgate.errors import SinkUnavailable
-from stibgate.sinks import Batch
+from stibgate.sinks import Batch, Finding
 from stibgate.sinks.drops.disk import unavailable
 
 T = TypeVar("T")
 
 _RETRY_S = 60.0
+_THREADS_MAX = 8  # more gain little: they wait for one disk
 
 
 class Layout(Protocol):
-    """How batches become files; called from one thread at a time, raises `OSError` when the disk fails."""
+    """How batches become files; raises `OSError` when the disk fails.
+
+    Called from one thread at a time for each lane; everything but `write` is in the lane "".
+    """
+
+    def lane(self, batch: Batch) -> str:
+        """Return what no two batches may have in common that are written at once."""
+        ...
 
     def open(self) -> None:
         """Make the folder ready and finish what a crash left."""
@@ -29,6 +39,14 @@ class Layout(Protocol):
 
     def tick(self) -> float | None:
         """Finish what time alone finishes; return the seconds until there is more to do, None for never."""
+        ...
+
+    def look(self) -> Sequence[Finding]:
+        """Return what can be said without writing anything.
+
+        Raises:
+            SinkUnavailable: What is wrong, where `write` would fail in the same way.
+        """
         ...
 
     def close(self) -> None:
@@ -58,7 +76,9 @@ class DropSink:
         self._folder = folder
         self._name = name
         self._sleep = sleep
-        self._lock = asyncio.Lock()
+        # Of its own: a disk that hangs must not take the threads of others, such as name resolution.
+        self._threads = ThreadPoolExecutor(_THREADS_MAX, thread_name_prefix=f"drop-{name}")
+        self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._running: set[asyncio.Task[object]] = set()
         self._written = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
@@ -70,7 +90,7 @@ class DropSink:
             SinkUnavailable: The folder cannot be used; the first batch tries again.
         """
         self._ticker = asyncio.create_task(self._tick_in_time(), name=f"drop-rotation-{self._name}")
-        await self._in_thread(self._layout.open)
+        await self._in_thread("", self._layout.open)
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
         """Write *batch* durably and return `written` for each record, in order.
@@ -80,7 +100,7 @@ class DropSink:
         """
         if not batch.records:
             return ()
-        await self._in_thread(lambda: self._layout.write(batch))
+        await self._in_thread(self._layout.lane(batch), lambda: self._layout.write(batch))
         self._written.set()
         return [Outcome(record.position, OutcomeKind.WRITTEN) for record in batch.records]
 
@@ -90,21 +110,32 @@ class DropSink:
         Raises:
             SinkUnavailable: The disk refused; it is tried again by itself.
         """
-        await self._in_thread(self._layout.tick)
+        await self._in_thread("", self._layout.tick)
+
+    async def check(self) -> Sequence[Finding]:
+        """Return whether the folder can be written, has room, and holds what a rolling file's journal promised."""
+        try:
+            return await self._in_thread("", self._layout.look)
+        except SinkUnavailable as error:
+            return [Finding(error.message, ok=False, hint=error.hint)]
 
     async def close(self) -> None:
         """Complete the open file and let go; what the disk refuses now, the next `open` does."""
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
-        with contextlib.suppress(SinkUnavailable):
-            await self._in_thread(self._layout.close)
+        await asyncio.gather(*self._running, return_exceptions=True)
+        try:
+            with contextlib.suppress(SinkUnavailable):
+                await self._in_thread("", self._layout.close)
+        finally:
+            self._threads.shutdown(wait=False)
 
     async def _tick_in_time(self) -> None:
         while True:
             self._written.clear()
             try:
-                wait_s = await self._in_thread(self._layout.tick)
+                wait_s = await self._in_thread("", self._layout.tick)
             except SinkUnavailable:
                 wait_s = _RETRY_S
             if wait_s is None:
@@ -112,21 +143,22 @@ class DropSink:
             else:
                 await self._sleep(wait_s)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Return what *work* returns; no two run at once.
+    async def _in_thread(self, lane: str, work: Callable[[], T]) -> T:
+        """Return what *work* returns; no two run at once in one *lane*.
 
         A thread cannot be cancelled. So when the caller gives up, the work goes on behind a shield and keeps the
-        lock until it ends; else a retry would write beside it.
+        lane until it ends; else a retry would write beside it.
         """
-        task = asyncio.create_task(self._alone(work))
+        task = asyncio.create_task(self._alone(lane, work))
         self._running.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
-    async def _alone(self, work: Callable[[], T]) -> T:
-        async with self._lock:
+    async def _alone(self, lane: str, work: Callable[[], T]) -> T:
+        # Whoever holds or awaits a lock keeps it alive; then it goes by itself.
+        async with self._lanes.setdefault(lane, asyncio.Lock()):
             try:
-                return await asyncio.to_thread(work)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
             except OSError as error:
                 raise unavailable(error, self._folder) from error
 
