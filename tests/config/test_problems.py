@@ -47,7 +47,7 @@ def test_ten_mistakes_ten_lines(problems):
         "config.toml:12  sources.jobs.ack_status  404  must be 299 or less",
         "config.toml:16  sources.push.tokens[1]  ...(5 chars)  must have at least 16 characters, all of A-Z a-z 0-9 _ -",
         "config.toml:19  sources.push.routes[1]  7  must be text in quotes",
-        "config.toml:23  sinks.drop.kind  'cvs'  must be 'csv' or 'ndjson'",
+        "config.toml:23  sinks.drop.kind  'cvs'  no such kind; did you mean csv? there are csv, ndjson, hubspot, webhook",
     ]
 
 
@@ -90,7 +90,7 @@ def test_unknown_variable(problems, whole, variable, allowed):
     ("table", "line"),
     [
         ("[stibnite]\nbase_url = 'x'", "config.toml:1  stibnite  no such key; there are server, storage"),
-        ("[[routes]]\nto = ['x']", "config.toml:1  routes  no such key"),
+        ("[[rotes]]\nto = ['x']", "config.toml:1  rotes  no such key; did you mean routes?"),
         ("[server.limits]\nrates = '1/s'", "config.toml:2  server.limits.rates  no such key; did you mean rate?"),
         ("model_config = 1", "config.toml:1  model_config  no such key"),
         ("log = 'x'", "config.toml:1  log  'x'  must be a table"),
@@ -249,7 +249,7 @@ def test_notices(write, whole):
     text = whole.replace('routes = ["drop"]', "routes = []")
     notices = "\n".join(load(write(text), environ={}).notices)
     assert "sources.jobs has no routes" in notices
-    assert "sinks.drop is in no source's routes" in notices
+    assert "sinks.drop is in no route: nothing goes there" in notices
 
 
 def test_exposed_admin(problems, whole):

@@ -4,9 +4,10 @@
 socket or a sink.
 """
 
+from stibgate.config.kinds import AnySink
+from stibgate.config.kinds import notices as plug_in_notices
 from stibgate.config.loading import Loaded, load
 from stibgate.config.model import (
-    AnySink,
     DeliverySettings,
     LimitSettings,
     LogSettings,
@@ -38,5 +39,6 @@ __all__ = [
     "json_schema",
     "load",
     "masked",
+    "plug_in_notices",
     "template",
 ]

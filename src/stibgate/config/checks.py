@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from stibgate.config import kinds, route_checks
 from stibgate.config.fields import is_loopback, split_bind
 from stibgate.config.masks import looks_secret
 from stibgate.config.model import (
@@ -22,7 +23,7 @@ from stibgate.config.model import (
     default_auth,
 )
 from stibgate.config.problems import Reporter
-from stibgate.config.shape import closest, dotted
+from stibgate.config.shape import dotted
 from stibgate.domain.units import parse_duration
 
 Tree = Mapping[str, Any]
@@ -36,11 +37,10 @@ _EXAMPLES = {"whsec_ZmFrZS1mb3ItZG9jcy1vbmx5LW5vdC1hLXNlY3JldA==", "fake-for-doc
 
 def check(tree: Tree, report: Reporter) -> None:
     """Add to *report* every disagreement between settings of *tree*."""
-    sinks = _table(tree, "sinks")
     for name, source in _tables(tree, "sources"):
         _check_proof(name, source, report)
         _check_scheme(name, source, report)
-        _check_routes(name, source, sinks, report)
+    route_checks.check(tree, report)
     _check_leases(tree, report)
     _check_retention(tree, report)
     _check_admin(tree, report)
@@ -54,8 +54,6 @@ def notices(settings: Settings) -> Iterator[str]:
         yield "no [sources.NAME] is configured: nothing can be received"
     for name, source in settings.sources.items():
         where = dotted(("sources", name))
-        if not source.routes:
-            yield f"{where} has no routes: its deliveries are stored and forwarded nowhere"
         if source.secrets and source.auth not in _NEEDS_SECRET:
             yield f'{where}: its secrets prove nothing while auth = "{source.auth}"'
         if source.tokens and source.auth not in _NEEDS_TOKEN:
@@ -64,10 +62,9 @@ def notices(settings: Settings) -> Iterator[str]:
             yield f"{where}.secrets: one is the example's: anybody knows it"
         if any(token.get_secret_value() in _EXAMPLES for token in source.tokens):
             yield f"{where}.tokens: one is the example's: anybody knows it"
-    routed = {sink for source in settings.sources.values() for sink in source.routes}
-    for name in settings.sinks:
-        if name not in routed:
-            yield f"{dotted(('sinks', name))} is in no source's routes: nothing goes there"
+    for name, sink in settings.sinks.items():
+        yield from (f"{dotted(('sinks', name))}: {notice}" for notice in sink.notices())
+    yield from route_checks.notices(settings)
 
 
 def _check_proof(name: str, source: Tree, report: Reporter) -> None:
@@ -124,34 +121,25 @@ def _check_scheme(name: str, source: Tree, report: Reporter) -> None:
         )
 
 
-def _check_routes(name: str, source: Tree, sinks: Tree, report: Reporter) -> None:
-    routes = source.get("routes")
-    if not isinstance(routes, list):
-        return
-    for index, sink in enumerate(routes):
-        if isinstance(sink, str) and sink not in sinks:
-            guess = closest(sink, sinks)
-            known = f"there are {', '.join(sinks)}" if sinks else "none is configured"
-            allowed = f"no such sink; {f'did you mean {guess}?' if guess else known}"
-            report.add(("sources", name, "routes", index), allowed)
-        elif isinstance(sink, str) and sink in routes[:index]:
-            report.add(("sources", name, "routes", index), "the same sink stands there twice")
-
-
 def _check_leases(tree: Tree, report: Reporter) -> None:
     usual = _table(tree, "delivery")
-    for path, own in [
-        (("delivery",), {}),
-        *((("sinks", name, "delivery"), _table(sink, "delivery")) for name, sink in _tables(tree, "sinks")),
-    ]:
-        if path != ("delivery",) and not {"lease", "timeout"} & own.keys():
+    tables: list[tuple[tuple[str, ...], Tree, Tree]] = [(("delivery",), usual, {})]
+    for name, sink in _tables(tree, "sinks"):
+        kind = kinds.find(sink.get("kind"))
+        says = {} if kind is None else kind.USUAL_DELIVERY.model_dump(exclude_none=True)
+        tables.append((("sinks", name, "delivery"), _table(sink, "delivery"), says))
+    for path, own, of_kind in tables:
+        if path != ("delivery",) and not {"lease", "timeout"} & (own.keys() | of_kind.keys()):
             continue
         lease, timeout = (
-            _seconds(own.get(key, usual.get(key)), DeliverySettings.model_fields[key].default)
+            _seconds(
+                own.get(key, None if key in of_kind else usual.get(key)),
+                of_kind.get(key, DeliverySettings.model_fields[key].default),
+            )
             for key in ("lease", "timeout")
         )
         if lease is not None and timeout is not None and lease <= timeout:
-            key = "lease" if "lease" in (own or usual) else "timeout"
+            key = "lease" if "lease" in own else "timeout"
             report.add((*path, key), "lease must be longer than timeout, or two workers try the same task at once")
 
 
@@ -177,20 +165,26 @@ def _check_retention(tree: Tree, report: Reporter) -> None:
 
 
 def _check_folders(tree: Tree, report: Reporter) -> None:
-    """Sinks of one kind, or with a rolling file, would take each other's files in one folder for their own."""
-    seen: list[tuple[str, Tree]] = []
+    """Sinks of one kind, or with a rolling file, would take each other's files in one place for their own."""
+    seen: list[tuple[str, Tree, str]] = []
     for name, sink in _tables(tree, "sinks"):
-        folder = sink.get("dir")
-        if not isinstance(folder, str):
+        key = "dir" if isinstance(sink.get("dir"), str) else "url"
+        if sink.get("kind") not in {"csv", "ndjson"} or not isinstance(sink.get(key), str):
             continue
-        for other, there in seen:
+        place = _place(sink[key])
+        for other, there, taken in seen:
             rolling = "rolling" in (sink.get("layout"), there.get("layout"))
-            same = rolling or sink.get("kind") == there.get("kind")
-            if same and Path(folder) == Path(there["dir"]):
+            if (rolling or sink.get("kind") == there.get("kind")) and place == taken:
                 at = dotted(("sinks", other))
-                report.add(("sinks", name, "dir"), f"{at} writes there already; use another folder")
+                report.add(("sinks", name, key), f"{at} writes there already; use another folder")
                 break
-        seen.append((name, sink))
+        seen.append((name, sink, place))
+
+
+def _place(text: str) -> str:
+    """Return a folder or the URL of one, comparable."""
+    path = text.removeprefix("file://")
+    return path.rstrip("/") if "://" in path else str(Path(path))
 
 
 def _check_region(tree: Tree, report: Reporter) -> None:

@@ -99,13 +99,25 @@ def merge(layers: tuple[Layer, ...]) -> dict[str, Any]:
     return Merged().tree
 
 
-def flag_layer(flags: Mapping[str, Any]) -> Layer:
+def with_kinds(
+    names: Mapping[str, Mapping[str, str]], environ: Mapping[str, str], flags: Mapping[str, Any]
+) -> shape.Names:
+    """Return *names*, those of the file, with the kinds that sinks have by variables and flags."""
+    sinks = dict(names["sinks"])
+    variables = ((_path_of(name, names), environ[name]) for name in sorted(environ) if name.startswith(PREFIX))
+    for path, kind in (*variables, *((tuple(key.split(".")), value) for key, value in flags.items())):
+        if len(path) == 3 and path[::2] == ("sinks", "kind") and isinstance(kind, str):
+            sinks[path[1]] = kind
+    return {**names, "sinks": sinks}
+
+
+def flag_layer(flags: Mapping[str, Any], names: shape.Names) -> Layer:
     """Return the layer of *flags*: dotted key path to value; None means that the flag was not given."""
     layer = Layer(FLAGS)
     for key, value in flags.items():
         if value is not None:
             path = tuple(key.split("."))
-            fitting = shape.from_text(path, value) if isinstance(value, str) else value
+            fitting = shape.from_text(path, value, names) if isinstance(value, str) else value
             layer.put(path, fitting, Place(FLAGS))
     return layer
 
@@ -126,16 +138,16 @@ def environment_layers(environ: Mapping[str, str], names: shape.Names, found: Fo
         place = Place(ENVIRONMENT, variable)
         bare = variable.removesuffix(_FILE)
         path = _path_of(bare, names)
-        if not shape.is_leaf(path):
+        if not shape.is_leaf(path, names):
             found.problems.append(Problem(ENVIRONMENT, variable, "", _unknown_variable(variable, names)))
         elif bare == variable:
-            plain.put(path, shape.from_text(path, environ[variable]), place)
+            plain.put(path, shape.from_text(path, environ[variable], names), place)
         elif bare in environ:
             found.problems.append(Problem(ENVIRONMENT, variable, "", f"set either this or {bare}, not both"))
         else:
             text = _contents(Path(environ[variable]), place, path, found)
             if text is not None:
-                files.put(path, shape.from_text(path, text), place)
+                files.put(path, shape.from_text(path, text, names), place)
     return plain, files
 
 
@@ -148,16 +160,16 @@ def credential_layer(directory: str | None, names: shape.Names, found: Found) ->
     folder = Path(directory) if directory else None
     for file in sorted(folder.iterdir()) if folder is not None and folder.is_dir() else ():
         path = tuple(file.name.split("."))
-        if path[0] not in shape.known_keys(()) or not file.is_file():
+        if path[0] not in shape.known_keys((), names) or not file.is_file():
             continue
-        if not shape.is_leaf(path):
+        if not shape.is_leaf(path, names):
             guess = shape.closest(file.name, (".".join(leaf) for leaf in shape.all_leaves(names)))
             allowed = f"no such key; did you mean {guess}?" if guess else "no such key"
             found.problems.append(Problem(CREDENTIALS, file.name, "", allowed))
             continue
         text = _contents(file, Place(CREDENTIALS), path, found)
         if text is not None:
-            layer.put(path, shape.from_text(path, text), Place(CREDENTIALS))
+            layer.put(path, shape.from_text(path, text, names), Place(CREDENTIALS))
     return layer
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from stibgate.config import checks
+from stibgate.config import checks, shape
 from stibgate.config.layers import (
     CONFIG_VARIABLE,
     SYSTEM_FILE,
@@ -20,6 +20,7 @@ from stibgate.config.layers import (
     file_layer,
     flag_layer,
     merge,
+    with_kinds,
 )
 from stibgate.config.model import Settings
 from stibgate.config.problems import Reporter
@@ -76,12 +77,9 @@ def load(
     file = file_layer(chosen, found, named_by=f"${CONFIG_VARIABLE}" if by_variable else "--config")
     if found.problems:
         raise ConfigError(found.problems, hint=found.hint)
-    names = {
-        table: tuple(file.tree[table]) if isinstance(file.tree.get(table), dict) else ()
-        for table in ("sources", "sinks")
-    }
+    names = with_kinds(shape.names_in(file.tree), environ, flags or {})
     layers = (
-        flag_layer(flags or {}),
+        flag_layer(flags or {}, names),
         *environment_layers(environ, names, found),
         credential_layer(environ.get("CREDENTIALS_DIRECTORY"), names, found),
         file,

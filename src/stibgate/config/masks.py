@@ -6,15 +6,18 @@ them saying it. Nothing in this package puts a value into a message except throu
 
 import hashlib
 import re
-from collections.abc import Sequence
 from typing import Any
 
-SECRET_KEYS = frozenset({"secrets", "tokens"})
+SECRET_KEYS = frozenset({
+    "access_key", "account_key", "api_key", "headers", "password", "private_key", "sas_key", "secret",
+    "secret_access_key", "secret_key", "secrets", "service_account_key", "session_token", "token", "tokens",
+})  # fmt: skip
+"""Keys that hold a secret by their name alone, whatever the model of a sink from elsewhere makes of them."""
 
 _SHOWN_MAX = 60
 # Fewer characters could be found again by trying them all against the hash.
 _HASHED_MIN = 16
-_PREFIXES = ("whsec_", "stib_live_", "stib_test_")
+_PREFIXES = ("whsec_", "stib_live_", "stib_test_", "pat-")
 _USERINFO = re.compile(r"://[^/@\s]*@")
 
 
@@ -28,16 +31,15 @@ def mask(secret: str) -> str:
     return f"{prefix}...({count} chars, sha256 {digest})"
 
 
-def seen(value: object, path: Sequence[str | int] = ()) -> str:
+def seen(value: object, *, secret: bool = False) -> str:
     """Return *value* as a problem may show it, at most 60 characters of it and never a secret.
 
     Args:
         value: What was found.
-        path: The key path where it was found; below `secrets` and `tokens` everything is masked.
+        secret: Whether it stands where a secret belongs, and so is masked.
     """
-    below_secret = any(part in SECRET_KEYS for part in path) and path[-1] != "not_after"
     # A secret pasted under the wrong key is still a secret; a table may hold one under a wrong key.
-    if below_secret or _holds_table(value) or looks_secret(str(value)):
+    if secret or _holds_table(value) or looks_secret(str(value)):
         return _masked_whole(value)
     if isinstance(value, bool):
         return "true" if value else "false"

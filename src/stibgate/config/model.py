@@ -22,7 +22,9 @@ from stibgate.config.fields import (
     Token,
     split_bind,
 )
-from stibgate.sinks.drops import DropSettings
+from stibgate.config.kinds import AnySink
+from stibgate.config.routes import Routes, rules
+from stibgate.domain.routing import Router
 from stibgate.sinks.settings import Count, Duration, PositiveDuration, Rate, Schedule, Size
 
 Auth = Literal["signature", "token", "signature+token", "signature_or_token"]
@@ -30,9 +32,6 @@ SourceKind = Literal["stibnite_jobs", "stibnite_push"]
 Scheme = Literal["auto", "t_v1", "sha256_hex", "sha256_base64", "v0_timestamp", "standard_webhooks", "custom"]
 
 SECRETS_MAX = 8
-
-# With a second kind of sink: Annotated[DropSettings | HubspotSettings, Field(discriminator="kind")].
-AnySink = DropSettings
 
 
 class _Section(BaseModel):
@@ -157,6 +156,14 @@ class NormaliseSettings(_Section):
     invalid_field: Literal["null", "keep"] = "null"
 
 
+class CircuitSettings(_Section):
+    """`[delivery.circuit]`: when a sink that fails is left alone, and for how long."""
+
+    failures: Count = 5
+    open_for: PositiveDuration = 30.0
+    half_open_probes: Count = 1
+
+
 class DeliverySettings(_Section):
     """`[delivery]`: how long and how often a sink is tried."""
 
@@ -164,7 +171,9 @@ class DeliverySettings(_Section):
     max_age: PositiveDuration = 72 * 3_600.0
     timeout: PositiveDuration = 30.0
     concurrency: Count = 4
+    rate: Rate | None = None
     lease: PositiveDuration = 120.0
+    circuit: CircuitSettings = CircuitSettings()
 
 
 class LogSettings(_Section):
@@ -182,13 +191,22 @@ class Settings(_Section):
     sources: dict[Name, SourceSettings] = {}
     normalise: NormaliseSettings = NormaliseSettings()
     sinks: dict[Name, AnySink] = {}
+    routes: Routes = ()
     delivery: DeliverySettings = DeliverySettings()
     log: LogSettings = LogSettings()
 
     def delivery_of(self, sink: str) -> DeliverySettings:
-        """Return `[delivery]` with what `[sinks.<sink>.delivery]` says otherwise.
+        """Return `[delivery]` with what the sink's kind and then `[sinks.<sink>.delivery]` say otherwise.
 
         Raises:
             KeyError: There is no such sink.
         """
-        return self.delivery.model_copy(update=self.sinks[sink].delivery.model_dump(exclude_none=True))
+        settings = self.sinks[sink]
+        usual, own = (
+            override.model_dump(exclude_none=True) for override in (settings.USUAL_DELIVERY, settings.delivery)
+        )
+        return self.delivery.model_copy(update={**usual, **own})
+
+    def router(self) -> Router:
+        """Return what decides where records go: `[[routes]]`, and after them each source's own `routes`."""
+        return Router(rules(self.routes), {name: source.routes for name, source in self.sources.items()})

@@ -10,9 +10,10 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from stibgate.config import shape
+from stibgate.config.kinds import WRONG_KIND
 from stibgate.config.layers import Layer, Place
 from stibgate.config.lines import KeyPath
-from stibgate.config.masks import SECRET_KEYS, seen
+from stibgate.config.masks import seen
 from stibgate.errors import Problem
 
 _Context = Mapping[str, Any]
@@ -62,6 +63,7 @@ class Reporter:
     def __init__(self, tree: Mapping[str, Any], layers: Sequence[Layer]) -> None:
         self._tree = tree
         self._layers = layers
+        self._names = shape.names_in(tree)
         self._found: dict[tuple[str, str, str], tuple[int, Problem]] = {}
 
     def add(self, path: KeyPath, allowed: str, *, show: bool = True) -> None:
@@ -78,7 +80,7 @@ class Reporter:
             Problem(
                 place.where,
                 place.name or shape.dotted(path),
-                seen(value, path) if there and show else "",
+                seen(value, secret=shape.is_secret(path, self._names)) if there and show else "",
                 allowed,
             ),
             line=place.line,
@@ -96,14 +98,16 @@ class Reporter:
         kind, location = error["type"], error["loc"]
         path = self._without_tags(location)
         if kind == "extra_forbidden":
-            self.add(path, _unknown_key(path), show=False)
+            self.add(path, self._unknown_key(path), show=False)
         elif kind in {"missing", "union_tag_not_found"}:
             key = str(location[-1]) if kind == "missing" else "kind"
-            self.add((*path, key), _required((*path, key)))
-        elif kind in {"string_type", "secret_type"} and any(part in SECRET_KEYS for part in path):
+            self.add((*path, key), self._required((*path, key)))
+        elif kind == WRONG_KIND:
+            self.add((*path, "kind"), error["ctx"]["words"])
+        elif kind in {"string_type", "secret_type"} and shape.is_secret(path, self._names):
             self.add(path, "must be text in quotes")
         else:
-            self.add(path, _words(error))
+            self.add(path, self._without_value(_words(error), path))
 
     def problems(self) -> list[Problem]:
         """Return all problems, in the order of the file's lines, then the others."""
@@ -116,6 +120,23 @@ class Reporter:
             if _look(self._tree, (*path, part))[0]:
                 path = (*path, part)
         return path
+
+    def _unknown_key(self, path: KeyPath) -> str:
+        known = shape.known_keys(path[:-1], self._names)
+        guess = shape.closest(str(path[-1]), known)
+        if guess:
+            return f"no such key; did you mean {guess}?"
+        return f"no such key; there are {', '.join(known)}" if known else "no such key"
+
+    def _required(self, path: KeyPath) -> str:
+        words = shape.choices(path, self._names)
+        return f"is required: {' or '.join(repr(word) for word in words)}" if words else "is required"
+
+    def _without_value(self, words: str, path: KeyPath) -> str:
+        """Return *words*, unless a sink from elsewhere put the secret into them that they are about."""
+        value = _look(self._tree, path)[1]
+        told = isinstance(value, str) and value and value in words and shape.is_secret(path, self._names)
+        return "is not allowed" if told else words
 
     def _place(self, path: KeyPath) -> Place:
         for layer in self._layers:
@@ -149,19 +170,6 @@ def _look(tree: object, path: KeyPath) -> tuple[bool, object]:
         except (LookupError, TypeError):
             return False, None
     return True, value
-
-
-def _unknown_key(path: KeyPath) -> str:
-    known = shape.known_keys(path[:-1])
-    guess = shape.closest(str(path[-1]), known)
-    if guess:
-        return f"no such key; did you mean {guess}?"
-    return f"no such key; there are {', '.join(known)}" if known else "no such key"
-
-
-def _required(path: KeyPath) -> str:
-    words = shape.choices(path)
-    return f"is required: {' or '.join(repr(word) for word in words)}" if words else "is required"
 
 
 def _words(error: ErrorDetails) -> str:

@@ -1,20 +1,43 @@
 """The configuration as people and editors read it: masked values, and a JSON Schema of all keys."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
 
+from stibgate.config.masks import SECRET_KEYS, mask
 from stibgate.config.model import Settings
-from stibgate.config.shape import dotted, models
+from stibgate.config.shape import dotted
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def masked(settings: Settings) -> dict[str, Any]:
     """Return *settings* as a JSON document with units in its durations and fingerprints for its secrets."""
-    return settings.model_dump(mode="json", exclude_none=True)
+    document = settings.model_dump(mode="json", exclude_none=True)
+    # What a sink from elsewhere declares as a secret, or only calls one, has no serialiser of ours.
+    document["sinks"] = {name: _masked(settings.sinks[name], sink) for name, sink in document["sinks"].items()}
+    return document
+
+
+def _masked(value: Any, shown: Any, key: str = "") -> Any:
+    """Return *shown*, the JSON of *value* which stands under *key*, with fingerprints for its secrets."""
+    if isinstance(value, SecretStr | SecretBytes):
+        secret = value.get_secret_value()
+        return mask(secret if isinstance(secret, str) else secret.hex())
+    if isinstance(value, str) and key in SECRET_KEYS:
+        return mask(value)
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields.items()
+        value = {key: getattr(value, name) for name, field in fields for key in (name, field.serialization_alias)}
+    if isinstance(value, Mapping) and isinstance(shown, dict):
+        return {name: _masked(value.get(name), below, name) for name, below in shown.items()}
+    if isinstance(value, Sequence) and isinstance(shown, list) and len(value) == len(shown):
+        return [_masked(item, below, key) for item, below in zip(value, shown, strict=True)]
+    return shown
 
 
 def as_text(document: Mapping[str, Any]) -> str:
@@ -26,29 +49,30 @@ def as_text(document: Mapping[str, Any]) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """Return a JSON Schema (2020-12) of the file, with the defaults written as in the file."""
-    schema = Settings.model_json_schema()
-    definitions = {model.__name__: model for model in models()}
-    for name, node in (("Settings", schema), *schema["$defs"].items()):
-        model = definitions.get(name)
-        if model is not None:
-            _write_defaults(node, model)
+    """Return a JSON Schema (2020-12) of the file, with the defaults written as in the file.
+
+    It takes every kind of sink that is built in or installed.
+    """
+    schema = Settings.model_json_schema(schema_generator=_Schema)
     _without_prose(schema)
     return {"$schema": _DRAFT, **schema, "title": "stibgate config.toml"}
 
 
-def _write_defaults(node: dict[str, Any], model: type[BaseModel]) -> None:
-    # Pydantic puts the numbers of the program (300.0) where the file has text with a unit ("5m").
-    defaults = model.model_construct().model_dump(mode="json", warnings=False)
-    for key, node_of_key in node.get("properties", {}).items():
-        _without_null(node_of_key)
-        if "default" not in node_of_key:
-            continue
-        default = defaults.get(key)
-        if default is None or isinstance(default, dict):
-            del node_of_key["default"]
-        else:
-            node_of_key["default"] = default
+class _Schema(GenerateJsonSchema):
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        """Return the schema of a model, with text with a unit ("5m") where the program has a number (300.0)."""
+        node = super().model_schema(schema)
+        defaults = schema["cls"].model_construct().model_dump(mode="json", warnings=False)
+        for key, node_of_key in node.get("properties", {}).items():
+            _without_null(node_of_key)
+            if "default" not in node_of_key:
+                continue
+            default = defaults.get(key)
+            if default is None or isinstance(default, dict):
+                del node_of_key["default"]
+            else:
+                node_of_key["default"] = default
+        return node
 
 
 def _without_null(node: dict[str, Any]) -> None:

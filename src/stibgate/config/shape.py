@@ -8,40 +8,62 @@ import difflib
 import re
 import tomllib
 import types
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretBytes, SecretStr
 
+from stibgate.config import kinds
 from stibgate.config.masks import SECRET_KEYS
 from stibgate.config.model import Settings
 
 Path = Sequence[str | int]
-Names = Mapping[str, Collection[str]]
+Names = Mapping[str, Mapping[str, str]]
+"""For each table of names (`sources`, `sinks`) the names in it, each with its `kind`, empty where that is unknown.
+
+What a sink takes hangs on its kind; where that is unknown every key may be one of its.
+"""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
-def is_leaf(path: Path) -> bool:
+def names_in(tree: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the sources and sinks of *tree*, with their kinds."""
+    tables = {table: tree.get(table) for table in ("sources", "sinks")}
+    return {
+        table: {name: _kind(entry) for name, entry in entries.items()} if isinstance(entries, dict) else {}
+        for table, entries in tables.items()
+    }
+
+
+def is_leaf(path: Path, names: Names) -> bool:
     """Return whether *path* is a key that takes a value, not a table and not unknown."""
-    found = _at(path)
+    found = _at(path, names)
     return bool(found) and not any(_is_table(annotation) for annotation in found)
 
 
-def known_keys(path: Path) -> tuple[str, ...]:
+def is_secret(path: Path, names: Names) -> bool:
+    """Return whether what stands at *path* is a secret: by the name of its key, or because the model says so."""
+    steps = [annotation for end in range(1, len(path) + 1) for annotation in _at(path[:end], names)]
+    named = any(part in SECRET_KEYS for part in path) and path[-1] != "not_after"
+    return named or any(_holds_secret(annotation) for annotation in steps if not _is_model(annotation))
+
+
+def known_keys(path: Path, names: Names) -> tuple[str, ...]:
     """Return the keys that the table at *path* takes; empty when it takes any name, or is no table."""
     return tuple(
-        key
-        for annotation in _at(path)
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        for key in annotation.model_fields
+        field.alias or key
+        for annotation in _at(path, names)
+        if _is_model(annotation)
+        for key, field in annotation.model_fields.items()
     )
 
 
-def choices(path: Path) -> tuple[str, ...]:
+def choices(path: Path, names: Names) -> tuple[str, ...]:
     """Return the closed list of words that the key at *path* takes; empty when it is not such a key."""
-    return tuple(word for annotation in _at(path) if get_origin(annotation) is Literal for word in get_args(annotation))
+    found = (annotation for annotation in _at(path, names) if get_origin(annotation) is Literal)
+    return tuple(word for annotation in found for word in get_args(annotation))
 
 
 def closest(key: str, known: Iterable[str]) -> str:
@@ -58,14 +80,14 @@ def all_leaves(names: Names) -> list[tuple[str, ...]]:
     return list(_leaves((), Settings, names))
 
 
-def from_text(path: Path, text: str) -> object:
+def from_text(path: Path, text: str, names: Names) -> object:
     """Return *text* as the key at *path* takes it: a list, true or false, a whole number, or the text.
 
     Secrets come one per line. Other lists come one per line, comma-separated, or as a TOML array. Text that
     does not fit is returned as it is: validation then says what is allowed.
     """
-    for annotation in _at(path):
-        if get_origin(annotation) is tuple:
+    for annotation in _at(path, names):
+        if get_origin(annotation) in (tuple, list):
             return _list(text, secret=path[-1] in SECRET_KEYS)
         if annotation is bool and text.strip().lower() in {"true", "false"}:
             return text.strip().lower() == "true"
@@ -96,36 +118,53 @@ def _list(text: str, *, secret: bool) -> object:
     return [item.strip() for item in items if item.strip()]
 
 
+def _kind(entry: object) -> str:
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
 def _leaves(path: tuple[str, ...], model: type[BaseModel], names: Names) -> Iterator[tuple[str, ...]]:
     for key, field in model.model_fields.items():
         for annotation in _alternatives(field.annotation):
             below = (*path, key)
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            if _is_model(annotation):
                 yield from _leaves(below, annotation, names)
             elif get_origin(annotation) is dict:
                 for name in names.get(key, ()):
-                    for item in _alternatives(get_args(annotation)[1]):
-                        yield from _leaves((*below, name), item, names)
+                    for item in _items((*below, name), annotation, names):
+                        yield from _leaves((*below, name), item, names) if _is_model(item) else ()
             else:
                 yield below
 
 
-def _at(path: Path) -> list[Any]:
+def _at(path: Path, names: Names) -> list[Any]:
     found: list[Any] = [Settings]
-    for part in path:
-        found = [below for annotation in found for below in _below(annotation, part)]
+    for end in range(1, len(path) + 1):
+        found = [below for annotation in found for below in _below(annotation, path[:end], names)]
     return found
 
 
-def _below(annotation: Any, part: str | int) -> Iterator[Any]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(str(part))
-        if field is not None:
-            yield from _alternatives(field.annotation)
+def _below(annotation: Any, path: Path, names: Names) -> Iterator[Any]:
+    """Yield what *annotation*, which stands above the last part of *path*, allows there."""
+    part = path[-1]
+    if annotation is Any:
+        yield Any
+    elif _is_model(annotation):
+        for key, field in annotation.model_fields.items():
+            if part == (field.alias or key):
+                yield from _alternatives(field.annotation)
     elif get_origin(annotation) is dict:
-        yield from _alternatives(get_args(annotation)[1])
-    elif get_origin(annotation) is tuple and isinstance(part, int):
+        yield from _items(path, annotation, names)
+    elif get_origin(annotation) in (tuple, list) and isinstance(part, int):
         yield from _alternatives(get_args(annotation)[0])
+
+
+def _items(path: Path, annotation: Any, names: Names) -> Iterator[Any]:
+    """Yield what the table *annotation* holds at *path*; `Any` for a sink of unknown kind."""
+    if len(path) == 2 and path[0] == "sinks":
+        yield kinds.find(names.get("sinks", {}).get(str(path[1]))) or Any
+    else:
+        yield from _alternatives(get_args(annotation)[1])
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
@@ -139,20 +178,14 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
 def _is_table(annotation: Any) -> bool:
-    return get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
+    return get_origin(annotation) is dict or _is_model(annotation)
 
 
-def models() -> list[type[BaseModel]]:
-    """Return every model of the settings, the root first."""
-    found: list[type[BaseModel]] = []
-    queue: list[Any] = [Settings]
-    while queue:
-        annotation = queue.pop(0)
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            if annotation not in found:
-                found.append(annotation)
-                queue += [below for key in annotation.model_fields for below in _below(annotation, key)]
-        elif get_origin(annotation) in (dict, tuple):
-            queue += [below for item in get_args(annotation) for below in _alternatives(item)]
-    return found
+def _holds_secret(annotation: Any) -> bool:
+    secret = isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes)
+    return secret or any(_holds_secret(below) for below in get_args(annotation))

@@ -24,7 +24,7 @@ auth = "signature"
 # Made up by `stibgate init`, good for `stibgate trigger`. Stibnite gives you its own when you register the
 # webhook: put that one first. Several are accepted at once, so that a change loses nothing.
 secrets = [{secrets}]
-routes = ["drop"]
+routes = [{sinks}]
 
 # Records that a user pushes. Their documented headers carry no signature, so the URL itself is the proof:
 # the token is its last part. Treat the URL as a password.
@@ -32,20 +32,34 @@ routes = ["drop"]
 kind = "stibnite_push"
 auth = "token"
 tokens = ["{token}"]
-routes = ["drop"]
+routes = [{sinks}]
 
 # One CSV file per delivery.
 [sinks.drop]
 kind = "csv"
 dir = "./data/drops"
+{more}"""
+
+CRM = """
+# HubSpot: contacts, companies and their associations. Add "crm" to the routes above; `stibgate sinks test crm`
+# says what the key may not do yet.
+# [sinks.crm]
+# kind = "hubspot"
+# token = "pat-na1-..."
 """
 
 
-def template(*, secrets: Sequence[str], token: str) -> str:
+def template(*, secrets: Sequence[str], token: str, sinks: Sequence[str] = ("drop",), more: str = CRM) -> str:
     """Return a configuration file for one of each: jobs, pushes and a CSV drop.
 
     Args:
         secrets: Signing secrets of the jobs, `whsec_...`; the first one is what this side signs with.
         token: Capability token of the pushes; characters that need no quoting in a URL or in TOML.
+        sinks: Where both sources lead.
+        more: What comes after the drop: TOML.
     """
-    return _TEMPLATE.format(secrets=", ".join(f'"{secret}"' for secret in secrets), token=token)
+    return _TEMPLATE.format(secrets=_quoted(secrets), token=token, sinks=_quoted(sinks), more=more)
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    return ", ".join(f'"{text}"' for text in texts)
