@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,15 @@ from aiohttp import web
 
 import stibgate
 from stibgate import events
+from stibgate.domain.circuit import CircuitPolicy
 from stibgate.domain.event import JOB_FAILED, JOB_SUCCEEDED, RECORDS_PUSHED, QuarantineReason
 from stibgate.domain.record import COLUMNS
 from stibgate.domain.task import Outcome, OutcomeKind
-from stibgate.errors import AuthReason, SinkRejected, SinkUnavailable
+from stibgate.errors import AuthReason, SinkHeld, SinkRejected, SinkUnavailable
 from stibgate.log import ALLOWED, describe_exception
 from stibgate.pipeline import fanout as fanout_module
 from stibgate.pipeline.dispatch import Outlet
+from stibgate.pipeline.fanout import Fanout
 from stibgate.pipeline.source import StalePolicy
 from stibgate.signatures import Secret
 from stibgate.stores.memory import MemoryStore
@@ -165,12 +168,15 @@ async def _forwarded(door: Door, canary: Canaries, monkeypatch) -> None:
     ]
     for number in range(len(script) + 2):
         await door.deliver(_push(canary, f"search_{20 + number}"))
-    dispatcher = make_dispatcher(door.store, {"drop": Outlet(ScriptedSink(script), POLICY)}, now_ms=clock)
-    await make_fanout(door.store, {"stib": ["drop"]}, now_ms=clock).run_once()
-    while claimed := await door.store.claim(now_ms=clock(), lease_ms=30_000, free={"drop": 100}):
+    patient = replace(POLICY, circuit=CircuitPolicy(failures=99))
+    dispatcher = make_dispatcher(door.store, {"drop": Outlet(ScriptedSink(script), patient)}, now_ms=clock)
+    fanout = make_fanout(door.store, ["drop"], now_ms=clock)
+    await fanout.run_once()
+    while claimed := (await door.store.claim("drop", patient, now_ms=clock(), limit=100)).tasks:
         for task in claimed:
             await dispatcher.attempt(task)
         clock.advance(100)
+    await _left_alone(door, canary, clock, fanout)
     await door.deliver(_push(canary, "search_40"))
     message = canary("reader-bug")
 
@@ -181,7 +187,28 @@ async def _forwarded(door: Door, canary: Canaries, monkeypatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(fanout_module, "READERS", {**events.READERS, RECORDS_PUSHED: Exploding})
-        await make_fanout(door.store, {"stib": ["drop"]}, now_ms=clock).run_once()
+        await make_fanout(door.store, ["drop"], now_ms=clock).run_once()
+
+
+async def _left_alone(door: Door, canary: Canaries, clock: Clock, fanout: Fanout) -> None:
+    """Let a sink hold, fail and come back, and a task be given up."""
+    words = canary("held-hint")
+    script = [SinkHeld("the token expired", hint=words, retry_after_s=5), SinkUnavailable("503", hint=words)]
+    policy = replace(POLICY, circuit=CircuitPolicy(failures=1), schedule_s=(0, 1, 1))
+    dispatcher = make_dispatcher(door.store, {"drop": Outlet(ScriptedSink(script), policy)}, now_ms=clock)
+    for search_id in ("search_30", "search_31"):
+        await door.deliver(_push(canary, search_id))
+    await fanout.run_once()
+    for _ in range(4):
+        for task in (await door.store.claim("drop", policy, now_ms=clock(), limit=1)).tasks:
+            await dispatcher.attempt(task)
+        clock.advance(700)
+    for search_id in ("search_32", "search_33"):
+        await door.deliver(_push(canary, search_id))
+    await fanout.run_once()
+    clock.advance(POLICY.max_age_s + 1)
+    for task in (await door.store.claim("drop", policy, now_ms=clock(), limit=9)).given_up:
+        dispatcher.gave_up(task)
 
 
 class _CannotBePrinted:
@@ -273,6 +300,7 @@ async def test_the_canaries_sang_everywhere(lines, monkeypatch):
     assert seen >= {
         *(f"delivery.{word}" for word in ("accepted", "duplicate", "conflict", "quarantined", "ignored", "rejected")),
         *(f"task.{word}" for word in ("delivered", "partial", "retry_scheduled", "dead")),
+        *("record.refused", "sink.circuit_opened", "sink.circuit_closed"),
         *("delivery.throttled", "records.normalised", "store.error", "unhandled", "library.logged"),
     }
     reasons = {line.get("reason") for line in lines.all}

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stibgate.domain.task import FINAL, TRANSITIONS, Settlement, Signal, TaskState, transition
+from stibgate.domain.task import (
+    FINAL,
+    TRANSITIONS,
+    OutcomeKind,
+    Settlement,
+    Signal,
+    Task,
+    TaskState,
+    transition,
+)
 from stibgate.errors import IllegalTransition
 
 LEGAL = {(state, signal) for state, signals in TRANSITIONS.items() for signal in signals}
@@ -41,8 +50,11 @@ def test_final_is_final():
 
 def test_only_a_lease_can_end():
     """How an attempt ended can only be said of a leased task, and only an idle one can be claimed."""
-    ends = {Signal.TAKEN, Signal.SPLIT, Signal.UNAVAILABLE, Signal.REJECTED, Signal.EXHAUSTED, Signal.RELEASED}
+    ends = {Signal.TAKEN, Signal.SPLIT, Signal.UNAVAILABLE, Signal.REJECTED, Signal.HELD, Signal.RELEASED}
     assert {state for state, signal in LEGAL if signal in ends} == {TaskState.LEASED}
+    idle = {TaskState.QUEUED, TaskState.WAITING}
+    assert {state for state, signal in LEGAL if signal is Signal.EXHAUSTED} == {TaskState.LEASED, *idle}
+    assert {state for state, signal in LEGAL if signal is Signal.PAUSED} == idle
     assert {state for state, signal in LEGAL if signal is Signal.CLAIMED} == {TaskState.QUEUED, TaskState.WAITING}
 
 
@@ -59,9 +71,22 @@ def test_transition(state, signal):
     assert str(signal) in refused.value.message
 
 
-@given(st.sampled_from(TaskState), st.none() | st.integers(0, 9))
-def test_due(state, said_ms):
-    """A settled task is due when it was said, else at once, and a final one never."""
-    settlement = Settlement("t", 1, Signal.UNAVAILABLE, ended_at_ms=5, next_attempt_at_ms=said_ms)
-    expected = None if state.final else 5 if said_ms is None else said_ms
+@given(st.sampled_from(TaskState), st.none() | st.integers(0, 9), st.sampled_from(Signal))
+def test_due(state, said_ms, signal):
+    """A settled task is due when it was said, else at once, and a final one never; a hold is the sink's, not its own."""
+    settlement = Settlement("t", 1, signal, ended_at_ms=5, next_attempt_at_ms=said_ms)
+    named = said_ms is not None and signal is not Signal.HELD
+    expected = None if state.final else said_ms if named else 5
     assert settlement.due_at_ms(state) == expected
+
+
+@pytest.mark.parametrize("state", TaskState, ids=str)
+def test_replayable(state):
+    """What is over or waits can be replayed, what comes by itself at once cannot."""
+    task = Task("t", "d", "crm", state, 0, None, None, 0, 0)
+    assert task.replayable == (state.final or state is TaskState.WAITING)
+
+
+def test_done():
+    """The sink has a record that was created, updated, unchanged or written, and no other."""
+    assert {str(kind) for kind in OutcomeKind if kind.done} == {"created", "updated", "unchanged", "written"}

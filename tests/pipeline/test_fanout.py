@@ -12,9 +12,10 @@ from stibgate.domain.task import TaskState
 from stibgate.errors import StoreUnavailable
 from stibgate.pipeline import fanout as fanout_module
 from stibgate.pipeline.fanout import SLICE_RECORDS
-from stibgate.stores import TaskFilter
+from stibgate.stores import CHUNK_RECORDS, TaskFilter
 from stibgate.stores.memory import MemoryStore
-from tests.pipeline.world import Clock, admit, delivery, make_fanout, make_intake, make_source, receive, signed
+from stibgate.stores.sqlite import SqliteStore
+from tests.pipeline.world import Clock, admit, delivery, make_fanout, make_intake, receive, signed, to_sinks
 
 CANARY = "canary-zoe@example.com"
 
@@ -30,7 +31,7 @@ def store():
 
 
 async def admitted(store, clock, *samples) -> list[str]:
-    intake = make_intake(store, make_source(routes=["drop", "crm"]), now_ms=clock)
+    intake = make_intake(store, router=to_sinks("drop", "crm"), now_ms=clock)
     return [(await admit(intake, one)).delivery_id for one in samples]
 
 
@@ -58,7 +59,7 @@ async def test_records_become_one_task_a_sink(store, clock, event_type):
     """A delivery with records owes them to every sink of its source, once each."""
     (delivery_id,) = await admitted(store, clock, delivery(event_type, records=3))
     clock.advance(1)
-    fanout = make_fanout(store, {"stib": ["drop", "crm"]}, now_ms=clock)
+    fanout = make_fanout(store, ["drop", "crm"], now_ms=clock)
     assert await fanout.run_once() == 1
     stored = store.delivery(delivery_id)
     assert (stored.state, stored.records, stored.processed_at_ms) == (DeliveryState.PROCESSING, 3, clock())
@@ -74,7 +75,7 @@ async def test_records_become_one_task_a_sink(store, clock, event_type):
 async def test_nothing_to_forward_is_done(store, clock, one):
     """A failed job, and a delivery without records, are done once they were looked at, and owe nothing."""
     (delivery_id,) = await admitted(store, clock, one)
-    await make_fanout(store, {"stib": ["drop"]}, now_ms=clock).run_once()
+    await make_fanout(store, ["drop"], now_ms=clock).run_once()
     assert store.delivery(delivery_id).state is DeliveryState.DONE
     assert tasks_of(store, delivery_id) == []
 
@@ -83,7 +84,7 @@ async def test_a_thin_event_waits_in_quarantine(store, clock):
     """A succeeded job without its records is never taken for one with none."""
     body = json.dumps({"event": JOB_SUCCEEDED, "job_id": "j1", "status": "succeeded"}).encode()
     receipt = await receive(make_intake(store, now_ms=clock), body, signed(body))
-    assert await make_fanout(store, {"stib": ["drop"]}, now_ms=clock).run_once() == 0
+    assert await make_fanout(store, ["drop"], now_ms=clock).run_once() == 0
     stored = store.delivery(receipt.delivery_id)
     assert (stored.state, stored.reason) == (DeliveryState.QUARANTINED, QuarantineReason.RECORDS_MISSING)
 
@@ -91,7 +92,7 @@ async def test_a_thin_event_waits_in_quarantine(store, clock):
 async def test_routes_that_went_away_ignore(store, clock):
     """A delivery that was accepted before its route was taken away is ignored, with the reason."""
     (delivery_id,) = await admitted(store, clock, delivery())
-    await make_fanout(store, {}, now_ms=clock).run_once()
+    await make_fanout(store, [], now_ms=clock).run_once()
     stored = store.delivery(delivery_id)
     assert (stored.state, stored.reason) == (DeliveryState.IGNORED, "not_routed")
     assert tasks_of(store, delivery_id) == []
@@ -101,7 +102,7 @@ async def test_a_reader_that_explodes_holds_nobody_up(store, clock, monkeypatch,
     """A delivery that a bug of ours cannot process is quarantined, and the next one goes on."""
     breaking(monkeypatch, RuntimeError(CANARY))
     bad, good = await admitted(store, clock, delivery(), delivery(JOB_SUCCEEDED, serial=2))
-    assert await make_fanout(store, {"stib": ["drop"]}, now_ms=clock).run_once() == 2
+    assert await make_fanout(store, ["drop"], now_ms=clock).run_once() == 2
     stored = store.delivery(bad)
     assert (stored.state, stored.reason) == (DeliveryState.QUARANTINED, QuarantineReason.PROCESSING)
     assert store.delivery(good).state is DeliveryState.PROCESSING
@@ -121,7 +122,7 @@ async def test_what_the_store_cannot_hold_holds_nobody_up(clock, lines):
 
     store = Picky()
     bad, good = await admitted(store, clock, delivery(), delivery(serial=2))
-    await make_fanout(store, {"stib": ["drop"]}, now_ms=clock).run_once()
+    await make_fanout(store, ["drop"], now_ms=clock).run_once()
     stored = store.delivery(bad)
     assert (stored.state, stored.reason) == (DeliveryState.QUARANTINED, QuarantineReason.PROCESSING)
     assert store.delivery(good).state is DeliveryState.PROCESSING
@@ -141,7 +142,7 @@ async def test_a_store_that_fails_changes_nothing(clock):
 
     store = Failing()
     (delivery_id,) = await admitted(store, clock, delivery())
-    fanout = make_fanout(store, {"stib": ["drop"]}, now_ms=clock)
+    fanout = make_fanout(store, ["drop"], now_ms=clock)
     with pytest.raises(StoreUnavailable):
         await fanout.run_once()
     assert store.delivery(delivery_id).state is DeliveryState.ACCEPTED
@@ -163,9 +164,19 @@ async def test_a_large_delivery_yields_to_the_loop(store, clock):
             turns += 1
 
     other = asyncio.create_task(others())
-    await make_fanout(store, {"stib": ["drop"]}, now_ms=clock).run_once()
+    await make_fanout(store, ["drop"], now_ms=clock).run_once()
     other.cancel()
     assert turns >= slices
+
+
+async def test_nobody_overtakes_a_large_delivery(clock, tmp_path):
+    """Tasks are enqueued in the order of their deliveries, also when an earlier one takes several transactions."""
+    store = SqliteStore(tmp_path / "stibgate.db", durability="normal")
+    sizes = [1, CHUNK_RECORDS + 1, 2, 3]
+    names = await admitted(store, clock, *(delivery(records=size, serial=size) for size in sizes))
+    assert await make_fanout(store, ["drop"], now_ms=clock).run_once() == 4
+    assert [task.delivery_id for _, task in reversed(store.ledger.tasks(TaskFilter(), limit=None))] == names
+    await store.close()
 
 
 async def test_the_log_counts_issues_and_names_nobody(store, clock, lines):
@@ -174,7 +185,7 @@ async def test_the_log_counts_issues_and_names_nobody(store, clock, lines):
         {"event": RECORDS_PUSHED, "search_id": "s1", "data": [{"prospect_id": "p1", "business_email": "not an e-mail"}]}
     ).encode()
     await receive(make_intake(store, now_ms=clock), body, signed(body))
-    await make_fanout(store, {"stib": ["drop"]}, now_ms=clock).run_once()
+    await make_fanout(store, ["drop"], now_ms=clock).run_once()
     (line,) = lines.of("records.normalised")
     assert (line["records"], line["flagged"], line["issues"]) == (1, 1, {"business_email.invalid": 1})
     assert "not an e-mail" not in lines.text

@@ -27,6 +27,7 @@ from tests.pipeline.world import (
     make_source,
     receive,
     signed,
+    to_sinks,
 )
 from tests.virtual import now_ms, run
 
@@ -368,7 +369,7 @@ async def test_what_is_authentic_is_kept_whatever_its_shape(store, clock, body, 
 async def test_what_nobody_wants_is_kept_and_ignored(store, clock, body, routes, reason):
     """An event of an unknown type, and records without a route, are kept as ignored, with the reason."""
     woken = []
-    intake = make_intake(store, make_source(routes=routes), now_ms=clock, on_admitted=lambda: woken.append(1))
+    intake = make_intake(store, router=to_sinks(*routes), now_ms=clock, on_admitted=lambda: woken.append(1))
     receipt = await receive(intake, body, signed(body))
     assert (receipt.status, receipt.reason) == (AdmissionStatus.IGNORED, reason)
     assert store.body(receipt.delivery_id) == body
@@ -377,7 +378,7 @@ async def test_what_nobody_wants_is_kept_and_ignored(store, clock, body, routes,
 
 async def test_a_failed_job_needs_no_route(store, clock):
     """A job that the vendor reports as failed is accepted although nothing will be forwarded."""
-    intake = make_intake(store, make_source(routes=[]), now_ms=clock)
+    intake = make_intake(store, router=to_sinks(), now_ms=clock)
     assert (await admit(intake, delivery(JOB_FAILED))).status is AdmissionStatus.ACCEPTED
 
 

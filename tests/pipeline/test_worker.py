@@ -160,7 +160,7 @@ def test_a_hanging_sink_holds_up_nobody_else():
 
 
 def test_a_hanging_sink_does_not_delay_the_retries_of_another():
-    """A retry comes at most a second late while another sink hangs and has tasks waiting."""
+    """A retry comes in time while another sink hangs and has tasks waiting."""
 
     async def main():
         slow = ScriptedSink([Gate()] * 100)
@@ -170,7 +170,7 @@ def test_a_hanging_sink_does_not_delay_the_retries_of_another():
         await service.send(1)
         await asyncio.sleep(0.1)
         await service.send(2, 3, 4, 5)
-        await asyncio.sleep(5.1 + 1)
+        await asyncio.sleep(5.1 + 0.1)
         assert [batch.task_id for batch in fast.batches].count(fast.batches[0].task_id) == 2
         await service.worker.stop(drain_timeout_s=0)
 
@@ -266,7 +266,7 @@ def test_a_crash_is_taken_over():
         await dead.worker.start()
         await dead.send(1, 2)
         await asyncio.sleep(1)
-        for each in [*dead.worker._loops, *dead.worker._running]:
+        for each in [*dead.worker._loops, *dead.worker._lanes[0]._running]:
             each.cancel()
         await asyncio.sleep(0)
         service = Service(dead.store)
@@ -287,11 +287,11 @@ def test_an_attempt_whose_end_cannot_be_written_is_made_again():
         class Forgetful(MemoryStore):
             failures = 1
 
-            async def settle(self, settlement):
+            async def settle(self, *arguments):
                 if self.failures:
                     self.failures -= 1
                     raise StoreUnavailable("the store is busy")
-                return await super().settle(settlement)
+                return await super().settle(*arguments)
 
         service = Service(Forgetful())
         await service.worker.start()
@@ -319,10 +319,10 @@ def test_the_loops_outlive_what_fails_in_them(error):
                     raise error
                 return await super().accepted(limit=limit)
 
-            async def claim(self, **arguments):
+            async def claim(self, *sink_and_policy, **arguments):
                 if self.failing:
                     raise error
-                return await super().claim(**arguments)
+                return await super().claim(*sink_and_policy, **arguments)
 
         service = Service(Flaky())
         await service.send(1)
@@ -369,15 +369,15 @@ def test_idleness_is_not_paid_for():
 
 
 def test_a_task_of_a_sink_that_is_gone_keeps_nobody_awake():
-    """A task whose sink is not configured any more waits, and is looked for about once a second at most."""
+    """A task whose sink is not configured any more waits, and nobody looks for it."""
 
     async def main():
         class Counting(MemoryStore):
-            claims = 0
+            calls = 0
 
-            async def claim(self, **arguments):
-                self.claims += 1
-                return await super().claim(**arguments)
+            async def claim(self, *sink_and_policy, **arguments):
+                self.calls += 1
+                return await super().claim(*sink_and_policy, **arguments)
 
         old = Service(Counting(), gone=ScriptedSink([Gate()]))
         await old.worker.start()
@@ -387,10 +387,10 @@ def test_a_task_of_a_sink_that_is_gone_keeps_nobody_awake():
         service = Service(old.store)
         await service.worker.start()
         await asyncio.sleep(10)
-        before = service.store.claims
-        await asyncio.sleep(100)
+        before = service.store.calls
+        await asyncio.sleep(100_000)
         await service.worker.stop(drain_timeout_s=0)
-        assert service.store.claims - before <= 101
+        assert service.store.calls == before
         assert service.tasks()[0].state is TaskState.QUEUED
 
     run(main())

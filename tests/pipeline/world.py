@@ -7,22 +7,24 @@ from itertools import count
 
 from stibgate.domain.backoff import Policy
 from stibgate.domain.event import JOB_SUCCEEDED, RECORDS_PUSHED
+from stibgate.domain.routing import Condition, Route, Router
 from stibgate.domain.task import Outcome, OutcomeKind
 from stibgate.normalise import Rules
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout
-from stibgate.pipeline.intake import Incoming, Intake, Receipt
+from stibgate.pipeline.intake import Dedupe, Incoming, Intake, Receipt
 from stibgate.pipeline.source import Auth, Source
 from stibgate.pipeline.worker import Worker
 from stibgate.sandbox.samples import Sample, sample
 from stibgate.signatures import PRESETS, Scheme, Secret, candidates, header_lookup, sign
-from stibgate.sinks import Batch
+from stibgate.sinks import Batch, Finding
 from stibgate.stores import Inbox, Queue
 
 NOW_MS = 1_779_043_330_004  # 2026-05-17T18:42:10.004Z
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLD_SECRET = "whsec_b2xkLXNlY3JldC1vZi10aGUtdGVzdHM1"
 TOKEN = "tok_kX8v2Qm4Zr7Lw1Nc9Tb3"
+HASH_KEY = b"k" * 32
 DAY_MS = 86_400_000
 POLICY = Policy(schedule_s=(0, 5, 60), max_age_s=3600, timeout_s=10, concurrency=2, lease_s=30)
 
@@ -65,19 +67,23 @@ def make_source(name: str = "stib", **settings) -> Source:
         "auth": Auth.SIGNATURE,
         "secrets": [Secret(SECRET, "1")],
         "schemes": candidates("t_v1"),
-        "routes": ["drop"],
         "id_headers": ["stibnite-delivery-id"],
     }
     return Source(name, **{**usual, **settings})
+
+
+def to_sinks(*sinks: str) -> Router:
+    """Return a router that sends every record to each of *sinks*."""
+    return Router([Route("all", Condition(), sinks)] if sinks else [])
 
 
 def make_intake(inbox: Inbox, *sources: Source, now_ms: Callable[[], int], **settings) -> Intake:
     """Return an intake over *inbox*, for one usual source unless others are given."""
     usual = {
         "pins": {},
+        "router": to_sinks("drop"),
         "new_id": ids("dlv"),
-        "dedupe_keys_ms": 400 * DAY_MS,
-        "dedupe_window_ms": DAY_MS,
+        "dedupe": Dedupe(400 * DAY_MS, DAY_MS),
         "on_admitted": lambda: None,
     }
     named = {source.name: source for source in sources or (make_source(),)}
@@ -147,21 +153,24 @@ class ScriptedSink:
         self.held[batch.task_id] = [record.prospect_id or record.person_id for record in batch.records]
         return outcomes(batch)
 
+    async def check(self) -> Sequence[Finding]:
+        return ()
+
     async def close(self) -> None:
         """Nothing to let go."""
 
 
-def make_fanout(queue: Queue, routes: Mapping[str, Sequence[str]], *, now_ms: Callable[[], int]) -> Fanout:
-    """Return a fan-out with the usual rules."""
-    return Fanout(queue, routes, Rules(), now_ms=now_ms, new_id=ids("tsk"))
+def make_fanout(queue: Queue, sinks: Sequence[str], *, now_ms: Callable[[], int]) -> Fanout:
+    """Return a fan-out to *sinks* with the usual rules."""
+    return Fanout(queue, to_sinks(*sinks), Rules(), now_ms=now_ms, new_id=ids("tsk"))
 
 
 def make_dispatcher(queue: Queue, outlets: Mapping[str, Outlet], *, now_ms: Callable[[], int]) -> Dispatcher:
     """Return a dispatcher whose jitter is always in the middle."""
-    return Dispatcher(queue, outlets, now_ms=now_ms, jitter=lambda: 0.5)
+    return Dispatcher(queue, outlets, now_ms=now_ms, jitter=lambda: 0.5, hash_key=HASH_KEY)
 
 
 def make_worker(queue: Queue, outlets: Mapping[str, Outlet], *, now_ms: Callable[[], int], **settings) -> Worker:
     """Return a worker that forwards everything from `stib` to every outlet."""
-    fanout = make_fanout(queue, {"stib": list(outlets)}, now_ms=now_ms)
+    fanout = make_fanout(queue, list(outlets), now_ms=now_ms)
     return Worker(queue, fanout, make_dispatcher(queue, outlets, now_ms=now_ms), now_ms=now_ms, **settings)

@@ -7,6 +7,7 @@ opens the same store, and the sender comes again with whatever was not acknowled
 
 import asyncio
 import contextlib
+import json
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -16,25 +17,46 @@ from pathlib import Path
 from typing import Any
 
 from stibgate.domain.backoff import Policy
+from stibgate.domain.circuit import CircuitPolicy
 from stibgate.domain.delivery import AdmissionStatus, DeliveryState
 from stibgate.domain.event import JOB_FAILED, JOB_SUCCEEDED, RECORDS_PUSHED
+from stibgate.domain.record import Record
+from stibgate.domain.routing import Condition, Route, Router
 from stibgate.domain.task import Outcome, OutcomeKind, TaskState
-from stibgate.errors import SinkRejected, SinkUnavailable
+from stibgate.errors import SinkHeld, SinkRejected, SinkUnavailable
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.pipeline.intake import Receipt
+from stibgate.sandbox.samples import Sample
 from stibgate.signatures import candidates
-from stibgate.sinks import Batch
+from stibgate.sinks import Batch, Finding
 from stibgate.stores import DeliveryFilter, Ledger, TaskFilter
 from stibgate.stores.ledger import open_ledger
 from stibgate.stores.memory import MemoryStore
 from stibgate.stores.sqlite import SqliteStore
-from tests.pipeline.world import delivery, ids, make_dispatcher, make_intake, make_source, outcomes, receive, signed
+from tests.pipeline.world import delivery, ids, make_dispatcher, make_intake, make_source, receive, signed
 from tests.virtual import VirtualLoop, now_ms
 
-POLICY = Policy(schedule_s=(0, 5, 60, 60, 60, 60, 60, 60), max_age_s=36_000, timeout_s=10, concurrency=2, lease_s=30)
+POLICY = Policy(
+    schedule_s=(0, 5, 60, 60, 60, 60, 60, 60),
+    max_age_s=36_000,
+    timeout_s=10,
+    concurrency=2,
+    lease_s=30,
+    circuit=CircuitPolicy(failures=3, open_for_s=20),
+)
+PEOPLE = ("ann", "bob", "eve", "kim", "lee")
+STATES = ("ID", "WA")
 SINKS = ("drop", "crm")
+ROUTER = Router(
+    [
+        Route("idaho", Condition(company_state=frozenset({"ID"})), ("crm",), go_on=True),
+        Route("all", Condition(), ("drop",)),
+    ]
+)
+"""Everything goes to the drop, and who works in Idaho to the CRM too."""
+
 THIN = b'{"event": "person_search.job.succeeded", "job_id": "thin"}'
-_STEPS = frozenset({"admit", "pin", "accepted", "process", "claim", "batch", "settle", "recover", "next_due_ms"})
+_STEPS = frozenset({"admit", "pin", "accepted", "process", "claim", "owed", "settle", "recover", "next_due_ms"})
 
 
 class Crash(BaseException):
@@ -92,15 +114,25 @@ async def outside(call: Any) -> Any:
 
 @dataclass
 class FarSide:
-    """What a sink writes to; it outlives every process and holds each task once.
+    """What a sink writes to; it outlives every process and holds each record of a task once.
 
     Attributes:
-        held: What it has, by task id, the idempotency key.
+        held: Whom it has, by task id and position, the idempotency key.
+        taken: (delivery id, person) of everything that it ever took, in order, again and again.
         batches: Everything that was ever handed over.
     """
 
-    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    held: dict[tuple[str, int], str] = field(default_factory=dict)
+    taken: list[tuple[str, str]] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
+
+    def take(self, batch: Batch, records: Sequence[Record]) -> None:
+        for record in records:
+            self.held[batch.task_id, record.position] = str(record.person_id)
+            self.taken.append((batch.provenance.delivery_id, str(record.person_id)))
+
+
+ACTS = ("take", "take", "later", "bug", "hang", "hang after", "held", "part", "part held", "part unsaid")
 
 
 class FlakySink:
@@ -112,16 +144,23 @@ class FlakySink:
         self._far_side = far_side
         self._process = process
         self._inside: set[str] = set()
+        self._answered: set[tuple[str, int]] = set()
 
     async def open(self) -> None:
         """Nothing to make ready."""
+
+    async def check(self) -> Sequence[Finding]:
+        return ()
 
     async def close(self) -> None:
         """Nothing to let go."""
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
-        assert batch.task_id not in self._inside, "one task twice at once"
-        self._inside.add(batch.task_id)
+        mine = {batch.task_id, *(str(record.person_id) for record in batch.records)}
+        assert self._inside.isdisjoint(mine), "one task or one person twice at once"
+        known = {(batch.task_id, record.position) for record in batch.records}
+        assert self._answered.isdisjoint(known), "an answer that this process had was asked for again"
+        self._inside |= mine
         try:
             self._process.step()
             self._far_side.batches.append(batch)
@@ -129,29 +168,51 @@ class FlakySink:
             self._process.step()
             return answer
         finally:
-            self._inside.discard(batch.task_id)
+            self._inside -= mine
 
     async def _answer(self, batch: Batch) -> Sequence[Outcome]:
-        dice = random.Random(f"{self._seed} {self._name} {batch.provenance.search_id} {batch.attempt}")
-        act = dice.choice(["take", "take", "later", "bug", "hang", "hang after"]) if batch.attempt < 4 else "take"
+        told = f"{self._seed} {self._name} {batch.provenance.search_id or batch.provenance.job_id}"
+        dice = random.Random(f"{told} {batch.attempt}")
+        act = dice.choice(ACTS) if batch.attempt < 4 else "take"
+        wait_s = dice.choice([None, 20])
         if act == "later":
-            raise SinkUnavailable("not now", retry_after_s=dice.choice([None, 20]))
+            raise SinkUnavailable("not now", retry_after_s=wait_s)
+        if act == "held":
+            raise SinkHeld("nothing at all now", retry_after_s=dice.choice([None, 0, 50]))
         if act == "bug":
             raise ZeroDivisionError
         if act == "hang":
             await asyncio.Event().wait()
-        verdict = random.Random(f"{self._seed} {self._name} {batch.provenance.search_id}").random()
+        verdict = random.Random(told).random()
         if verdict < 0.1:
             raise SinkRejected("never")
-        taken = [record for record in batch.records if verdict > 0.3 or record.position]
-        self._far_side.held[batch.task_id] = tuple(str(record.prospect_id) for record in taken)
+        answers = [self._outcome(record, verdict) for record in batch.records]
+        half = len(answers) // 2 if act.startswith("part") else len(answers)
+        taken = answers if act == "part unsaid" else answers[:half]
+        wanted = {outcome.position for outcome in taken if outcome.kind is OutcomeKind.WRITTEN}
+        self._far_side.take(batch, [record for record in batch.records if record.position in wanted])
         if act == "hang after":  # it has the batch, and nobody will hear of it
             await asyncio.Event().wait()
-        written = {record.position for record in taken}
-        return [
-            outcome if outcome.position in written else Outcome(outcome.position, OutcomeKind.REFUSED)
-            for outcome in outcomes(batch)
-        ]
+        if act.startswith("part"):
+            self._answered |= {(batch.task_id, outcome.position) for outcome in answers[:half]}
+        if act == "part held":
+            raise SinkHeld("half of it", retry_after_s=wait_s, outcomes=answers[:half])
+        if act.startswith("part"):
+            raise SinkUnavailable("half of it", outcomes=answers[:half])
+        return answers
+
+    def _outcome(self, record: Record, verdict: float) -> Outcome:
+        refused = verdict < 0.3 and not record.position
+        return Outcome(record.position, OutcomeKind.REFUSED if refused else OutcomeKind.WRITTEN)
+
+
+def _about(one: Sample, dice: random.Random) -> bytes:
+    """Return the body of *one* with its records about a few people who come again and again."""
+    document = json.loads(one.body)
+    for record in document.get("data", ()):
+        record["person_id"] = dice.choice(PEOPLE)
+        record["company"]["state"] = dice.choice(STATES)
+    return json.dumps(document).encode()
 
 
 @dataclass
@@ -178,7 +239,11 @@ class World:
         bodies = []
         for serial in range(self.size):
             kind = RECORDS_PUSHED if serial == 0 else dice.choice(kinds)
-            made = kind if isinstance(kind, bytes) else delivery(kind, records=dice.randrange(4), serial=serial).body
+            made = (
+                kind
+                if isinstance(kind, bytes)
+                else _about(delivery(kind, records=dice.randrange(4), serial=serial), dice)
+            )
             bodies.append(made)
         return bodies + [dice.choice(bodies) for _ in range(self.size // 2)]
 
@@ -208,11 +273,12 @@ class World:
             name: Outlet(FlakySink(name, self.seed, far_side, process), POLICY)
             for name, far_side in self.far_sides.items()
         }
-        fanout = Fanout(mortal, {"stib": SINKS}, Rules(), now_ms=now_ms, new_id=self.new_task_id)
+        fanout = Fanout(mortal, ROUTER, Rules(), now_ms=now_ms, new_id=self.new_task_id)
         worker = Worker(mortal, fanout, make_dispatcher(mortal, outlets, now_ms=now_ms), now_ms=now_ms)
         self._intake = make_intake(
             mortal,
-            make_source(schemes=candidates("auto"), pinning=True, routes=SINKS),
+            make_source(schemes=candidates("auto"), pinning=True),
+            router=ROUTER,
             now_ms=now_ms,
             new_id=self.new_delivery_id,
             on_admitted=worker.wake,
@@ -250,7 +316,7 @@ class World:
         """Make sure that nothing of a process goes on; a dead one gives nothing back."""
         if worker is None:
             return
-        tasks = [*worker._loops, *worker._running]
+        tasks = [*worker._loops, *(attempt for lane in worker._lanes for attempt in lane._running)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -283,12 +349,19 @@ class World:
     def _check_tasks(self, ledger: Ledger, stored: Any) -> None:
         tasks = [task for _, task in ledger.tasks(TaskFilter(delivery_id=stored.delivery_id), limit=None)]
         records = ledger.records(stored.delivery_id)
-        owed = SINKS if stored.state is DeliveryState.DONE and records else ()
-        assert sorted(task.sink for task in tasks) == sorted(owed)
+        owed = {
+            "drop": [record.position for record in records],
+            "crm": [record.position for record in records if record.company_state == "ID"],
+        }
+        assert {task.sink: list(ledger.positions(task.task_id)) for task in tasks} == {
+            s: p for s, p in owed.items() if p
+        }
         for task in tasks:
             assert task.state in {TaskState.DELIVERED, TaskState.PARTIAL, TaskState.DEAD}
             positions = [outcome.position for outcome in ledger.outcomes(task.task_id)]
-            assert positions == [record.position for record in records], "one outcome for each record"
+            assert positions == owed[task.sink], "one outcome for each record"
+            answered = [answer.position for _, answer in ledger.history(task.task_id)]
+            assert len(answered) == len(set(answered)), "an answer that was known was asked for again"
             attempts = ledger.attempts(task.task_id)
             assert [attempt.number for attempt in attempts] == list(range(1, task.attempts + 1))
             assert all(attempt.signal is not None for attempt in attempts)
@@ -307,12 +380,16 @@ class World:
                 assert 1 <= batch.attempt <= task.attempts
                 assert (batch.task_id, batch.attempt) not in seen, "an attempt was made twice"
                 seen.add((batch.task_id, batch.attempt))
-            taken = [task for _, task in ledger.tasks(TaskFilter(sink=name), limit=None) if task.state in _TAKEN]
-            assert set(far_side.held) == {task.task_id for task in taken}, "every task once, and no other"
-            for task in taken:
-                written = {o.position for o in ledger.outcomes(task.task_id) if o.kind is OutcomeKind.WRITTEN}
-                expected = [str(r.prospect_id) for r in ledger.records(task.delivery_id) if r.position in written]
-                assert list(far_side.held[task.task_id]) == expected
+            expected = {
+                (task.task_id, answer.position): str(ledger.records(task.delivery_id)[answer.position].person_id)
+                for _, task in ledger.tasks(TaskFilter(sink=name), limit=None)
+                for answer in ledger.outcomes(task.task_id)
+                if answer.kind is OutcomeKind.WRITTEN
+            }
+            assert far_side.held == expected, "every record once, and no other"
+            self._check_order(ledger, far_side)
 
-
-_TAKEN = {TaskState.DELIVERED, TaskState.PARTIAL}
+    def _check_order(self, ledger: Ledger, far_side: FarSide) -> None:
+        for person in PEOPLE:
+            seen = [ledger.delivery(delivery_id).sequence for delivery_id, about in far_side.taken if about == person]
+            assert seen == sorted(seen), "somebody was overtaken"

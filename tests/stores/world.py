@@ -4,16 +4,22 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from stibgate.domain.backoff import Policy
+from stibgate.domain.circuit import CircuitPolicy
 from stibgate.domain.delivery import Delivery, DeliveryState, IdempotencyKey, StoredDelivery
 from stibgate.domain.record import Issue, IssueReason, Record
 from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Settlement, Signal, Task
-from stibgate.stores import DeliveryFilter, Ledger, Processed, TaskFilter
+from stibgate.stores import DeliveryFilter, Ledger, NewTask, Processed, TaskFilter
 from stibgate.stores.memory import MemoryStore
 
 NOW_MS = 1_779_043_330_004
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 LEASE_MS = 60_000
+UNBREAKABLE = CircuitPolicy(failures=10**9)
+PATIENT = Policy((0,) * 99, max_age_s=10**7, timeout_s=30, concurrency=8, lease_s=LEASE_MS / 1000, circuit=UNBREAKABLE)
+"""Gives nothing up and opens no breaker."""
+
 EVERYTHING = DeliveryFilter()
 EVERY_TASK = TaskFilter()
 
@@ -35,12 +41,17 @@ def make_delivery(number: int, *, key: bytes | None = None, body: bytes | None =
     return Delivery(**{**values, **fields})
 
 
-def make_records(count: int, **fields: object) -> list[Record]:
-    """Return *count* people, with what JSON may not lose."""
+def make_people(*names: str | None) -> list[Record]:
+    """Return a record for each of *names*; nothing names the person of a None."""
+    return [Record(person_id=name, first_name="Zoë", position=position) for position, name in enumerate(names)]
+
+
+def make_records(count: int, number: int = 1, **fields: object) -> list[Record]:
+    """Return *count* people of delivery `d<number>`, with what JSON may not lose."""
     return [
         Record(
             **{
-                "person_id": f"person_{position}",
+                "person_id": f"person_{number}_{position}",
                 "first_name": "Zoë\u2028\x00🜚",
                 "company_naics": "005112",
                 "company_revenue": 2**63,
@@ -62,12 +73,13 @@ def make_processed(
     at_ms: int = NOW_MS,
     **fields: object,
 ) -> Processed:
-    """Return what becomes of delivery `d<number>`: tasks `d<number>/<sink>`."""
-    people = make_records(records) if isinstance(records, int) else records
+    """Return what becomes of delivery `d<number>`: tasks `d<number>/<sink>` that owe every record."""
+    people = make_records(records, number) if isinstance(records, int) else records
+    positions = tuple(range(len(people)))
     values = {
         "state": DeliveryState.PROCESSING if sinks else DeliveryState.DONE,
         "records": people,
-        "tasks": [(f"d{number}/{sink}", sink) for sink in sinks],
+        "tasks": [NewTask(f"d{number}/{sink}", sink, positions) for sink in sinks],
     }
     return Processed(f"d{number}", at_ms, **{**values, **fields})
 
@@ -85,7 +97,7 @@ def make_settlement(task: Task, signal: Signal, *, records: int = 2, **fields: o
     elif signal in {Signal.SPLIT, Signal.REJECTED}:
         outcomes = make_outcomes(records, OutcomeKind.REFUSED)
     values = {"ended_at_ms": NOW_MS + 100, "outcomes": outcomes}
-    if signal is Signal.UNAVAILABLE:
+    if signal in {Signal.UNAVAILABLE, Signal.HELD}:
         values["next_attempt_at_ms"] = NOW_MS + 5_000
     return Settlement(task.task_id, task.attempts, signal, **{**values, **fields})
 
@@ -117,5 +129,9 @@ def snapshot(ledger: Ledger) -> dict[str, object]:
         "tasks": list(tasks),
         "attempts": attempts,
         "outcomes": {task.task_id: list(ledger.outcomes(task.task_id)) for _, task in tasks},
+        "history": {task.task_id: list(ledger.history(task.task_id)) for _, task in tasks},
+        "positions": {task.task_id: list(ledger.positions(task.task_id)) for _, task in tasks},
+        "replays": {d.delivery_id: list(ledger.replays(d.delivery_id)) for d in deliveries},
+        "sinks": dict(ledger.sinks()),
         "pins": dict(ledger.pins()),
     }

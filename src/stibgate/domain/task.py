@@ -40,6 +40,7 @@ class Signal(StrEnum):
     UNAVAILABLE = "unavailable"  # transient: try again at next_attempt_at
     REJECTED = "rejected"  # permanent for the whole batch
     EXHAUSTED = "exhausted"  # schedule used up or max_age passed
+    HELD = "held"  # the whole sink takes nothing for now; costs no attempt of the schedule
     RELEASED = "released"  # given back unharmed: drain, or a lease that ran out
     PAUSED = "paused"
     RESUMED = "resumed"
@@ -49,9 +50,15 @@ class Signal(StrEnum):
 
 _S = TaskState
 TRANSITIONS: Mapping[TaskState, Mapping[Signal, TaskState]] = {
-    _S.QUEUED: {Signal.CLAIMED: _S.LEASED, Signal.PAUSED: _S.PAUSED, Signal.CANCELLED: _S.CANCELLED},
+    _S.QUEUED: {
+        Signal.CLAIMED: _S.LEASED,
+        Signal.EXHAUSTED: _S.DEAD,
+        Signal.PAUSED: _S.PAUSED,
+        Signal.CANCELLED: _S.CANCELLED,
+    },
     _S.WAITING: {
         Signal.CLAIMED: _S.LEASED,
+        Signal.EXHAUSTED: _S.DEAD,
         Signal.PAUSED: _S.PAUSED,
         Signal.CANCELLED: _S.CANCELLED,
         Signal.REPLAYED: _S.QUEUED,
@@ -62,6 +69,7 @@ TRANSITIONS: Mapping[TaskState, Mapping[Signal, TaskState]] = {
         Signal.UNAVAILABLE: _S.WAITING,
         Signal.REJECTED: _S.DEAD,
         Signal.EXHAUSTED: _S.DEAD,
+        Signal.HELD: _S.QUEUED,
         Signal.RELEASED: _S.QUEUED,
     },
     _S.PAUSED: {Signal.RESUMED: _S.QUEUED, Signal.CANCELLED: _S.CANCELLED},
@@ -97,6 +105,14 @@ class OutcomeKind(StrEnum):
     SUPPRESSED = "suppressed"
     SKIPPED = "skipped"
 
+    @property
+    def done(self) -> bool:
+        """Whether the sink has the record, so that a replay leaves it out unless all are asked for."""
+        return self in DONE
+
+
+DONE = frozenset({OutcomeKind.CREATED, OutcomeKind.UPDATED, OutcomeKind.UNCHANGED, OutcomeKind.WRITTEN})
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -126,10 +142,15 @@ class Task:
     """One delivery owed to one sink.
 
     Attributes:
-        attempts: Attempts begun so far.
+        attempts: Attempts begun so far, numbered from 1 over the task's whole life.
         next_attempt_at_ms: When it is due, while queued or waiting.
         lease_until_ms: Until when the worker's claim holds, while leased.
-        created_at_ms: When it was enqueued; `max_age` counts from here.
+        created_at_ms: When it was enqueued.
+        tries: Attempts that count against the schedule: those since the last replay that were not given back.
+        owed_at_ms: `max_age` counts from here: when it was enqueued or last replayed, moved on by every pause and hold.
+        records: How many of the delivery's records it owes.
+        resend: How often an operator asked again for something that the sink had taken.
+        forced: Whether the last replay asked for every record.
     """
 
     task_id: str
@@ -142,6 +163,16 @@ class Task:
     created_at_ms: int
     updated_at_ms: int
     error: str | None = None
+    tries: int = 0
+    owed_at_ms: int = 0
+    records: int = 0
+    resend: int = 0
+    forced: bool = False
+
+    @property
+    def replayable(self) -> bool:
+        """Whether an operator's replay changes anything: it is not under way already."""
+        return Signal.REPLAYED in TRANSITIONS[self.state]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +184,7 @@ class Settlement:
         attempt: The attempt's number, from 1; a settlement of an older attempt is refused.
         signal: What happened.
         ended_at_ms: When.
-        next_attempt_at_ms: When to try again, with `UNAVAILABLE`.
+        next_attempt_at_ms: When to try again, with `UNAVAILABLE`; until when the sink is left alone, with `HELD`.
         error: One line for people, without personal data.
         outcomes: One for each record that the sink answered for.
     """
@@ -167,10 +198,15 @@ class Settlement:
     outcomes: Sequence[Outcome] = field(default=())
 
     def due_at_ms(self, state: TaskState) -> int | None:
-        """Return when the task is due in *state*, where this leads: never when final, at once when nobody said."""
+        """Return when the task is due in *state*, where this leads: never when final, at once when nobody said.
+
+        One that a held sink gave back is due at once too: what keeps it is the sink's breaker, which may close sooner.
+        """
         if state.final:
             return None
-        return self.ended_at_ms if self.next_attempt_at_ms is None else self.next_attempt_at_ms
+        if self.next_attempt_at_ms is None or self.signal is Signal.HELD:
+            return self.ended_at_ms
+        return self.next_attempt_at_ms
 
 
 @dataclass(frozen=True, slots=True)

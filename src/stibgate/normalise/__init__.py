@@ -5,7 +5,7 @@ email-validator, the public suffix list) take 0.2 s to load, so they are loaded 
 `warm`, not by importing this room.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stibgate.domain.record import Record
@@ -28,6 +28,21 @@ def normalise(raw: Mapping[str, Any], *, position: int, rules: Rules) -> Record:
     from stibgate.normalise.person import read_person  # noqa: PLC0415  (see the module's docstring)
 
     return read_person(raw, position=position, rules=rules)
+
+
+_NAMED = {"business_email": "email", "mobile_phone": "phone", "linkedin_url": "linkedin"}
+
+
+def identifiers_of(text: str, rules: Rules) -> Sequence[tuple[str, str]]:
+    """Return the (kind, value) pairs that *text* can mean in a record, normalised as a record's own fields are.
+
+    Args:
+        text: An e-mail address, a phone number or a LinkedIn URL; anything else gives nothing.
+        rules: As the records were normalised.
+    """
+    record = normalise(dict.fromkeys(_NAMED, text), position=0, rules=rules)
+    flagged = {issue.field for issue in record.issues}
+    return [(kind, value) for name, kind in _NAMED.items() if name not in flagged and (value := getattr(record, name))]
 
 
 def warm() -> None:

@@ -11,11 +11,12 @@ from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.event import JOB_FAILED, QuarantineReason
 from stibgate.domain.instant import to_rfc3339
 from stibgate.domain.record import Provenance, Record
+from stibgate.domain.routing import Router
 from stibgate.errors import NotUnderstood, StoreError
 from stibgate.events import READERS
 from stibgate.events.envelope import parse
 from stibgate.normalise import Rules, normalise
-from stibgate.stores import Processed, Queue
+from stibgate.stores import CHUNK_RECORDS, NewTask, Processed, Queue
 
 log = structlog.get_logger("stibgate.fanout")
 
@@ -31,7 +32,7 @@ class Fanout:
 
     Attributes:
         queue: The store.
-        routes: Sinks by source.
+        router: Which records go to which sinks.
         rules: How records are normalised.
         now_ms: The clock.
         new_id: Makes task ids.
@@ -39,7 +40,7 @@ class Fanout:
     """
 
     queue: Queue
-    routes: Mapping[str, Sequence[str]]
+    router: Router
     rules: Rules
     now_ms: Callable[[], int]
     new_id: Callable[[], str]
@@ -48,12 +49,21 @@ class Fanout:
     async def run_once(self) -> int:
         """Process one batch of what is accepted; return how many deliveries that were."""
         waiting = await self.queue.accepted(limit=BATCH_DELIVERIES)
-        processed = [await self._process(delivery, body) for delivery, body in waiting]
+        together: list[Processed] = []
+        for number, (delivery, body) in enumerate(waiting, start=1):
+            together.append(await self._process(delivery, body))
+            # A large one takes several transactions; whoever came after it must not overtake it in its queues.
+            if number == len(waiting) or len(together[-1].records) > CHUNK_RECORDS:
+                await self._store_all(together)
+                together.clear()
+        return len(waiting)
+
+    async def _store_all(self, processed: Sequence[Processed]) -> None:
+        """Store several, in their order, in as few commits as can be."""
         results = await asyncio.gather(*(self._store(one) for one in processed), return_exceptions=True)
         for failure in results:
             if failure is not None:
                 raise failure
-        return len(processed)
 
     async def _store(self, processed: Processed) -> None:
         """Store what became of a delivery; what the store cannot hold is quarantined, not tried for ever."""
@@ -77,21 +87,27 @@ class Fanout:
         except Exception:
             log.exception("unhandled", delivery_id=delivery.delivery_id, source=delivery.source)
             return self._quarantined(delivery, QuarantineReason.PROCESSING)
-        sinks = self.routes.get(delivery.source, ()) if records else ()
-        if records and not sinks:
-            return Processed(delivery.delivery_id, self.now_ms(), DeliveryState.IGNORED, reason="not_routed")
+        routing = self.router.route(provenance_of(delivery), records)
         if delivery.event_type == JOB_FAILED:
             log.warning("job.failed", delivery_id=delivery.delivery_id, source=delivery.source, job_id=delivery.job_id)
         else:
-            self._log_normalised(delivery, records)
+            self._log_normalised(delivery, records, unrouted=len(routing.unrouted))
+        if records and not routing.sinks:
+            return Processed(delivery.delivery_id, self.now_ms(), DeliveryState.IGNORED, records, reason="not_routed")
         return Processed(
             delivery.delivery_id,
             self.now_ms(),
-            DeliveryState.PROCESSING if sinks else DeliveryState.DONE,
+            DeliveryState.PROCESSING if routing.sinks else DeliveryState.DONE,
             records,
-            [(self.new_id(), sink) for sink in sinks],
-            {sink: round(self.first_delays_s.get(sink, 0.0) * 1000) for sink in sinks},
+            self.tasks_for(routing.sinks),
         )
+
+    def tasks_for(self, sinks: Mapping[str, Sequence[int]]) -> Sequence[NewTask]:
+        """Return a task for each sink that gets records, its positions beside it."""
+        return [
+            NewTask(self.new_id(), sink, positions, round(self.first_delays_s.get(sink, 0.0) * 1000))
+            for sink, positions in sinks.items()
+        ]
 
     async def _normalise(self, raw: Sequence[Mapping[str, object]]) -> Sequence[Record]:
         records: list[Record] = []
@@ -107,7 +123,7 @@ class Fanout:
         log.warning("delivery.quarantined", delivery_id=delivery.delivery_id, source=delivery.source, reason=reason)
         return Processed(delivery.delivery_id, self.now_ms(), DeliveryState.QUARANTINED, reason=reason)
 
-    def _log_normalised(self, delivery: StoredDelivery, records: Sequence[Record]) -> None:
+    def _log_normalised(self, delivery: StoredDelivery, records: Sequence[Record], *, unrouted: int) -> None:
         issues = Counter(f"{issue.field}.{issue.reason}" for record in records for issue in record.issues)
         log.info(
             "records.normalised",
@@ -116,6 +132,7 @@ class Fanout:
             records=len(records),
             flagged=sum(bool(record.issues) for record in records),
             issues=dict(issues) or None,
+            unrouted=unrouted or None,
         )
 
 

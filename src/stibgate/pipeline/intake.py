@@ -23,6 +23,8 @@ from stibgate.domain.delivery import (
     idempotency_key,
 )
 from stibgate.domain.event import JOB_FAILED, Event, QuarantineReason
+from stibgate.domain.record import Provenance
+from stibgate.domain.routing import Router
 from stibgate.errors import AuthReason, DeliveryRefused, NotUnderstood, SignatureRefused, StoreTimeout, StoreUnavailable
 from stibgate.events.envelope import parse, resolve
 from stibgate.pipeline.source import Auth, Source, StalePolicy
@@ -92,6 +94,19 @@ class _Gate:
     token_digests: Sequence[bytes] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Dedupe:
+    """How long deliveries are recognised when they come again.
+
+    Attributes:
+        keys_ms: Job events, and whatever carries a signed id.
+        window_ms: The same bytes of a push.
+    """
+
+    keys_ms: int
+    window_ms: int
+
+
 class Intake:
     """Admits deliveries for the configured sources.
 
@@ -101,8 +116,8 @@ class Intake:
         pins: The schemes that were pinned before, by source.
         now_ms: The clock, milliseconds since the epoch.
         new_id: Makes delivery ids.
-        dedupe_keys_ms: How long job events are remembered.
-        dedupe_window_ms: How long the same bytes are a duplicate.
+        dedupe: How long deliveries are recognised.
+        router: Which records go to which sinks.
         on_admitted: Called after each new delivery that has work to do.
     """
 
@@ -114,15 +129,15 @@ class Intake:
         pins: Mapping[str, Mapping[str, Any]],
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
-        dedupe_keys_ms: int,
-        dedupe_window_ms: int,
+        dedupe: Dedupe,
+        router: Router,
         on_admitted: Callable[[], None],
     ) -> None:
         self._inbox = inbox
         self._now_ms = now_ms
         self._new_id = new_id
-        self._dedupe_keys_ms = dedupe_keys_ms
-        self._dedupe_window_ms = dedupe_window_ms
+        self._dedupe = dedupe
+        self._router = router
         self._on_admitted = on_admitted
         self._late: asyncio.Task[None] | None = None
         self._gates = {name: _open_gate(source, pins.get(name)) for name, source in sources.items()}
@@ -222,7 +237,7 @@ class Intake:
         except NotUnderstood as error:
             state, reason = DeliveryState.QUARANTINED, error.reason
         if event is not None:
-            state, reason = _first_state(source, event)
+            state, reason = self._first_state(source, event)
         sha256 = hashlib.sha256(incoming.body).digest()
         key: IdempotencyKey = idempotency_key(
             source.name,
@@ -230,8 +245,8 @@ class Intake:
             sha256,
             signed_id=verified.message_id if verified else None,
             received_at_ms=now_ms,
-            dedupe_keys_ms=self._dedupe_keys_ms,
-            dedupe_window_ms=self._dedupe_window_ms,
+            dedupe_keys_ms=self._dedupe.keys_ms,
+            dedupe_window_ms=self._dedupe.window_ms,
         )
         known = event or Event(UNKNOWN_EVENT, known=False)
         return Delivery(
@@ -253,6 +268,21 @@ class Intake:
             stale=verified.stale if verified else False,
             evidence={name: values[0][:256] for name in source.id_headers if (values := lookup(name))},
         )
+
+    def _first_state(self, source: Source, event: Event) -> tuple[DeliveryState, str | None]:
+        if not event.known:
+            return DeliveryState.IGNORED, "event_type_unknown"
+        if event.event_type == JOB_FAILED:
+            return DeliveryState.ACCEPTED, None
+        if event.thin:
+            return DeliveryState.QUARANTINED, QuarantineReason.RECORDS_MISSING
+        provenance = Provenance(
+            "", source.name, event.event_type, "",
+            event.search_id, event.job_id, event.partner_customer_id, event.partner_user_id,
+        )  # fmt: skip
+        if not self._router.may_take(provenance):
+            return DeliveryState.IGNORED, "not_routed"
+        return DeliveryState.ACCEPTED, None
 
     def _log_admitted(self, source: Source, incoming: Incoming, delivery: Delivery, repeat_of: str | None) -> None:
         write = log.warning if delivery.state is DeliveryState.QUARANTINED else log.info
@@ -301,18 +331,6 @@ def _open_gate(source: Source, pin: Mapping[str, Any] | None) -> _Gate:
         return _Gate(source, source.verifier(source.schemes), pinned=True, token_digests=digests)
     schemes = source.schemes if pin is None else [Scheme.from_document(pin)]
     return _Gate(source, source.verifier(schemes), pinned=pin is not None, token_digests=digests)
-
-
-def _first_state(source: Source, event: Event) -> tuple[DeliveryState, str | None]:
-    if not event.known:
-        return DeliveryState.IGNORED, "event_type_unknown"
-    if event.event_type == JOB_FAILED:
-        return DeliveryState.ACCEPTED, None
-    if event.thin:
-        return DeliveryState.QUARANTINED, QuarantineReason.RECORDS_MISSING
-    if not source.routes:
-        return DeliveryState.IGNORED, "not_routed"
-    return DeliveryState.ACCEPTED, None
 
 
 def _loggable(event_type: str) -> str:

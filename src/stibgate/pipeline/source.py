@@ -31,7 +31,6 @@ class Source:
         tokens: Capability tokens; compared by digest.
         schemes: How its signatures may look; several only until one is pinned.
         pinning: Whether the first scheme that verifies is pinned for good.
-        routes: Sinks that its records go to.
         id_headers: Headers whose ids are kept as evidence.
         ack_status: The status of an acknowledgement, 200 to 299.
     """
@@ -45,7 +44,6 @@ class Source:
     tolerance_s: float = 300.0
     future_tolerance_s: float = 60.0
     stale: StalePolicy = StalePolicy.REJECT
-    routes: Sequence[str] = ()
     id_headers: Sequence[str] = ()
     ack_status: int = 202
 

@@ -7,11 +7,29 @@ when `storage.durability` is `full`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
+from stibgate.domain.backoff import Policy
+from stibgate.domain.circuit import USUAL, Circuit, CircuitPolicy, SinkState
 from stibgate.domain.delivery import Admission, Delivery, DeliveryState, Sighting, StoredDelivery
 from stibgate.domain.record import Record
 from stibgate.domain.task import Attempt, Outcome, Settlement, Task, TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task that a delivery owes.
+
+    Attributes:
+        positions: Which records go to the sink, in order.
+        delay_ms: How long the first attempt waits.
+    """
+
+    task_id: str
+    sink: str
+    positions: Sequence[int]
+    delay_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +37,8 @@ class Processed:
     """What became of an accepted delivery: its records, and the tasks that it owes.
 
     Attributes:
-        tasks: (task id, sink) for each sink; none ends the delivery at once.
+        tasks: One for each sink; none ends the delivery at once.
         state: `PROCESSING` with tasks; `DONE`, `IGNORED` or `QUARANTINED` without.
-        delays_ms: How long each sink's first attempt waits; at once where nothing is said.
         reason: Why, where the state needs one.
     """
 
@@ -29,14 +46,106 @@ class Processed:
     processed_at_ms: int
     state: DeliveryState
     records: Sequence[Record] = ()
-    tasks: Sequence[tuple[str, str]] = ()
-    delays_ms: Mapping[str, int] = field(default_factory=dict)
+    tasks: Sequence[NewTask] = ()
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a lane may do now.
+
+    Attributes:
+        tasks: Leased, each with an attempt begun.
+        given_up: Too old or tried too often; they are dead now, without another attempt.
+        more: There were more due tasks than are looked at in one go, and room for them; claim again.
+    """
+
+    tasks: Sequence[Task] = ()
+    given_up: Sequence[Task] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a task still owes.
+
+    Attributes:
+        records: Those without an answer, in order.
+        refused: How many were refused in earlier attempts.
+    """
+
+    delivery: StoredDelivery
+    records: Sequence[Record]
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settlement changed.
+
+    Attributes:
+        state: The task's state now.
+        before: The sink's breaker before.
+        after: The sink's breaker now.
+    """
+
+    state: TaskState
+    before: Circuit
+    after: Circuit
+
+
+class ReplayResult(StrEnum):
+    """What a replay did with one task or delivery."""
+
+    REPLAYED = "replayed"
+    NOTHING_LEFT = "nothing_left"  # every record is done, and not all were asked for
+    ON_THE_WAY = "on_the_way"  # queued, leased or paused: it comes by itself
+    SINK_GONE = "sink_gone"  # the configuration has no such sink any more
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An operator's wish that something is sent again.
+
+    Attributes:
+        at_ms: When.
+        by: Who, for people who read the story later.
+        forced: Send records again that are done.
+    """
+
+    at_ms: int
+    by: str
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayNote:
+    """A replay that happened.
+
+    Attributes:
+        task_id: None when the whole delivery was processed again.
+        state: What the task or delivery was before.
+        records: How many records were made to wait again.
+    """
+
+    delivery_id: str
+    task_id: str | None
+    at_ms: int
+    by: str
+    forced: bool
+    state: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries to list; every field that is given must hold."""
+    """Which deliveries to list; every field that is given must hold.
+
+    Attributes:
+        person: Lookup hashes of which one record must have one.
+        error: Part of the error of one of its tasks.
+    """
 
     state: DeliveryState | None = None
     source: str | None = None
@@ -47,15 +156,31 @@ class DeliveryFilter:
     partner_customer_id: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    error: str | None = None
+    person: Sequence[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks to list; every field that is given must hold."""
+    """Which tasks to list; every field that is given must hold.
+
+    Attributes:
+        since_ms: Their delivery was received then or later.
+        until_ms: Their delivery was received before.
+        error: Part of their error.
+        person: Lookup hashes of which one record of theirs must have one.
+    """
 
     state: TaskState | None = None
     sink: str | None = None
     delivery_id: str | None = None
+    source: str | None = None
+    search_id: str | None = None
+    job_id: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    error: str | None = None
+    person: Sequence[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +195,10 @@ class StoreStatus:
     free_bytes: int
     deliveries: Mapping[str, int] = field(default_factory=dict)
     tasks: Mapping[str, int] = field(default_factory=dict)
+
+
+CHUNK_RECORDS = 500
+"""Records in one transaction: a push of 50,000 must not hold up acknowledgements for seconds."""
 
 
 class Inbox(Protocol):
@@ -118,22 +247,26 @@ class Queue(Protocol):
         """
         ...
 
-    async def claim(self, *, now_ms: int, lease_ms: int, free: Mapping[str, int]) -> Sequence[Task]:
-        """Lease due tasks, oldest first, at most `free[sink]` for each sink; begins an attempt for each.
+    async def claim(self, sink: str, policy: Policy, *, now_ms: int, limit: int) -> Claim:
+        """Lease up to *limit* due tasks of *sink*, oldest first; begins an attempt for each.
 
-        A task is due when it is queued or waiting and its time has come, or when its lease ran out.
+        A task is due when it is queued or waiting and its time has come, or when its lease ran out. None is
+        leased while the sink is paused, more than its breaker allows, or while an earlier open task of the
+        sink, or a leased one, has a person in common with it.
         """
         ...
 
-    async def batch(self, task: Task) -> tuple[StoredDelivery, Sequence[Record]]:
-        """Return what *task* owes: its delivery and the records, in order."""
+    async def owed(self, task: Task) -> Owed:
+        """Return what *task* still owes."""
         ...
 
-    async def settle(self, settlement: Settlement) -> bool:
-        """Write how an attempt ended; the delivery is done once all its tasks are final.
+    async def settle(self, settlement: Settlement, circuit: CircuitPolicy = USUAL) -> Settled | None:
+        """Write how an attempt ended, and what that means for the sink's breaker.
+
+        The delivery is done once all its tasks are final.
 
         Returns:
-            False, and nothing changed, when the attempt is not the task's current lease any more.
+            None, and nothing changed, when the attempt is not the task's current lease any more.
         """
         ...
 
@@ -141,12 +274,52 @@ class Queue(Protocol):
         """Give back every lease that a process before this one held; return how many there were."""
         ...
 
-    async def next_due_ms(self) -> int | None:
-        """Return when the earliest open task is due or its lease ends; None when nothing is open."""
+    async def next_due_ms(self, sink: str) -> int | None:
+        """Return when the next task of *sink* may be leased or its lease ends; None when nothing will by itself."""
         ...
 
     async def unfinished(self) -> int:
         """Return how many deliveries are accepted or processing."""
+        ...
+
+
+class Desk(Protocol):
+    """What operators can do. Each call is one transaction; what it says was done is durable."""
+
+    async def replay_task(self, task_id: str, replay: Replay, positions: Sequence[int] = ()) -> ReplayResult:
+        """Make *task_id* due again with the records that are not done, and with *positions* that it never owed."""
+        ...
+
+    async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
+        """Have a quarantined or ignored delivery processed again from its stored body."""
+        ...
+
+    async def add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:
+        """Enqueue *tasks* that a processed delivery does not have yet; return how many there were."""
+        ...
+
+    async def cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
+        """End *task_id* unless it is final already or leased; return whether it was ended."""
+        ...
+
+    async def pause(self, sink: str, *, now_ms: int, by: str) -> bool:
+        """Lease no more tasks of *sink*; return False when it was paused already."""
+        ...
+
+    async def resume(self, sink: str, *, now_ms: int) -> bool:
+        """Go on with *sink*, its breaker closed; return False when it was neither paused nor left alone."""
+        ...
+
+
+class Memories(Protocol):
+    """What sinks remember; see `stibgate.sinks.Memory`."""
+
+    async def recall(self, sink: str, keys: Sequence[str]) -> Mapping[str, Any]:
+        """Return the documents of those *keys* of *sink* that are known."""
+        ...
+
+    async def remember(self, sink: str, documents: Mapping[str, Any]) -> None:
+        """Keep *documents* under their keys, durably."""
         ...
 
 
@@ -187,12 +360,36 @@ class Ledger(Protocol):
         """Return one task, or None."""
         ...
 
+    def task_counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Return how many tasks of each state each sink has."""
+        ...
+
     def attempts(self, task_id: str) -> Sequence[Attempt]:
         """Return the attempts of a task in order."""
         ...
 
     def outcomes(self, task_id: str) -> Sequence[Outcome]:
         """Return what became of each record, by position."""
+        ...
+
+    def positions(self, task_id: str) -> Sequence[int]:
+        """Return the positions of the records that a task owes or owed, in order."""
+        ...
+
+    def blocker(self, task_id: str) -> str | None:
+        """Return the task whose end *task_id* waits for, because of a person in common; None when it waits for none."""
+        ...
+
+    def history(self, task_id: str) -> Sequence[tuple[int, Outcome]]:
+        """Return (attempt, outcome) of everything that was ever answered for a task, oldest first."""
+        ...
+
+    def replays(self, delivery_id: str) -> Sequence[ReplayNote]:
+        """Return what operators had sent again of a delivery, oldest first."""
+        ...
+
+    def sinks(self) -> Mapping[str, SinkState]:
+        """Return what is known of sinks that were ever paused or left alone."""
         ...
 
     def find_person(self, hashes: Sequence[bytes]) -> Sequence[tuple[str, int]]:

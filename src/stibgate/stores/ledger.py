@@ -8,20 +8,24 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from stibgate.domain.circuit import SinkState
 from stibgate.domain.delivery import Sighting, StoredDelivery
 from stibgate.domain.record import Record
-from stibgate.domain.task import FINAL, Attempt, Outcome, Task
+from stibgate.domain.task import FINAL, Attempt, Outcome, OutcomeKind, Task
 from stibgate.errors import StoreError
-from stibgate.stores import DeliveryFilter, StoreStatus, TaskFilter
+from stibgate.stores import DeliveryFilter, Owed, ReplayNote, StoreStatus, TaskFilter
 from stibgate.stores.connection import classify, open_reader, sqlite3
 from stibgate.stores.migrations import applied, pending, refuse_newer
 from stibgate.stores.rows import (
     DELIVERY_COLUMNS,
+    SINK_COLUMNS,
     TASK_COLUMNS,
     attempt_of,
     delivery_of,
     outcome_of,
+    positions_of,
     sighting_of,
+    sink_of,
     task_of,
 )
 
@@ -37,8 +41,21 @@ _DELIVERY_WHERE = {
     "since_ms": "received_at >= ?",
     "until_ms": "received_at < ?",
     "sink": "EXISTS (SELECT 1 FROM tasks t WHERE t.delivery_id = deliveries.delivery_id AND t.sink = ?)",
+    "error": "EXISTS (SELECT 1 FROM tasks t WHERE t.delivery_id = deliveries.delivery_id AND instr(t.error, ?))",
+    "person": "delivery_id IN (SELECT p.delivery_id FROM persons p WHERE p.hash IN ({marks}))",
 }
-_TASK_WHERE = {"state": "state = ?", "sink": "sink = ?", "delivery_id": "delivery_id = ?"}
+_OF_DELIVERY = "EXISTS (SELECT 1 FROM deliveries d WHERE d.delivery_id = tasks.delivery_id AND d."
+_TASK_WHERE = {
+    "state": "state = ?",
+    "sink": "sink = ?",
+    "delivery_id": "delivery_id = ?",
+    "error": "instr(error, ?)",
+    **{name: f"{_OF_DELIVERY}{name} = ?)" for name in ("source", "search_id", "job_id")},
+    "since_ms": f"{_OF_DELIVERY}received_at >= ?)",
+    "until_ms": f"{_OF_DELIVERY}received_at < ?)",
+    "person": "EXISTS (SELECT 1 FROM persons p WHERE p.delivery_id = tasks.delivery_id AND p.hash IN ({marks})"
+    " AND (tasks.positions IS NULL OR p.position IN (SELECT value FROM json_each(tasks.positions))))",
+}
 
 
 def open_ledger(path: Path) -> "SqliteLedger":
@@ -126,6 +143,13 @@ class SqliteLedger:
         row = self._one(f"SELECT {TASK_COLUMNS} FROM tasks WHERE task_id = ?", task_id)
         return None if row is None else task_of(row)
 
+    def task_counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Return how many tasks of each state each sink has."""
+        counts: dict[str, dict[str, int]] = {}
+        for sink, state, count in self._rows("SELECT sink, state, count(*) FROM tasks GROUP BY sink, state", []):
+            counts.setdefault(sink, {})[state] = count
+        return counts
+
     def attempts(self, task_id: str) -> Sequence[Attempt]:
         """Return the attempts of a task in order."""
         rows = self._rows(
@@ -137,8 +161,54 @@ class SqliteLedger:
 
     def outcomes(self, task_id: str) -> Sequence[Outcome]:
         """Return what became of each record, by position."""
-        rows = self._rows("SELECT position, kind, detail FROM outcomes WHERE task_id = ? ORDER BY position", [task_id])
+        rows = self._rows(
+            "SELECT position, kind, detail FROM outcomes WHERE task_id = ? AND current ORDER BY position", [task_id]
+        )
         return [outcome_of(row) for row in rows]
+
+    def history(self, task_id: str) -> Sequence[tuple[int, Outcome]]:
+        """Return (attempt, outcome) of everything that was ever answered, oldest first."""
+        rows = self._rows(
+            "SELECT attempt, position, kind, detail FROM outcomes WHERE task_id = ? ORDER BY attempt, position",
+            [task_id],
+        )
+        return [(row[0], outcome_of(row[1:])) for row in rows]
+
+    def blocker(self, task_id: str) -> str | None:
+        """Return the task that *task_id* was found to wait for."""
+        row = self._one(
+            "SELECT b.task_id FROM tasks t JOIN tasks b ON b.sequence = t.blocked_by WHERE t.task_id = ?", task_id
+        )
+        return None if row is None else row[0]
+
+    def positions(self, task_id: str) -> Sequence[int]:
+        """Return the positions of the records that a task owes or owed, in order."""
+        row = self._one(
+            "SELECT positions, deliveries.records FROM tasks JOIN deliveries USING (delivery_id) WHERE task_id = ?",
+            task_id,
+        )
+        return () if row is None else positions_of(*row)
+
+    def replays(self, delivery_id: str) -> Sequence[ReplayNote]:
+        """Return what operators had sent again, oldest first."""
+        rows = self._rows(
+            "SELECT delivery_id, task_id, at, by, forced, state, records FROM replays"
+            " WHERE delivery_id = ? ORDER BY sequence",
+            [delivery_id],
+        )
+        return [ReplayNote(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6]) for row in rows]
+
+    def sinks(self) -> Mapping[str, SinkState]:
+        """Return what is known of sinks that were ever paused or left alone."""
+        return {row[0]: sink_of(row) for row in self._rows(f"SELECT {SINK_COLUMNS} FROM sinks", [])}
+
+    def recall(self, sink: str, keys: Sequence[str]) -> Mapping[str, Any]:
+        """Return what *sink* remembers under *keys*."""
+        rows = self._rows(
+            "SELECT key, document FROM memories WHERE sink = ? AND key IN (SELECT value FROM json_each(?))",
+            [sink, json.dumps(list(keys))],
+        )
+        return {key: json.loads(document) for key, document in rows}
 
     def find_person(self, hashes: Sequence[bytes]) -> Sequence[tuple[str, int]]:
         """Return (delivery id, position) of every record with one of the lookup hashes, oldest first."""
@@ -162,20 +232,29 @@ class SqliteLedger:
         )
         return [(delivery_of(row[:-1]), bytes(row[-1])) for row in rows]
 
-    def batch(self, task: Task) -> tuple[StoredDelivery, Sequence[Record]]:
-        """Return what *task* owes."""
+    def owed(self, task: Task) -> Owed:
+        """Return what *task* still owes."""
         delivery = self.delivery(task.delivery_id)
         if delivery is None:
             raise LookupError(f"task {task.task_id} has no delivery")
-        return delivery, self.records(task.delivery_id)
+        answered = {outcome.position: outcome.kind for outcome in self.outcomes(task.task_id)}
+        pending = set(self.positions(task.task_id)) - answered.keys()
+        records = [record for record in self.records(task.delivery_id) if record.position in pending]
+        return Owed(delivery, records, sum(kind is OutcomeKind.REFUSED for kind in answered.values()))
 
-    def next_due_ms(self) -> int | None:
-        """Return when the earliest open task is due or its lease ends."""
-        row = self._one(
-            "SELECT min(due) FROM (SELECT min(next_attempt_at) AS due FROM tasks WHERE state IN ('queued', 'waiting')"
-            " UNION ALL SELECT min(lease_until) FROM tasks WHERE state = 'leased')"
+    def next_due_ms(self, sink: str) -> int | None:
+        """Return when the next task of *sink* may be leased or its lease ends."""
+        lease_ms, due_ms = self._one(
+            "SELECT (SELECT min(lease_until) FROM tasks WHERE sink = ?1 AND state = 'leased'),"
+            " (SELECT min(next_attempt_at) FROM tasks"
+            " WHERE sink = ?1 AND state IN ('queued', 'waiting') AND blocked_by IS NULL)",
+            sink,
         )
-        return None if row is None else row[0]
+        row = self._one(f"SELECT {SINK_COLUMNS} FROM sinks WHERE sink = ?", sink)
+        if row is not None and due_ms is not None:
+            circuit = sink_of(row).circuit
+            due_ms = max(due_ms, circuit.open_until_ms or 0)
+        return min((moment for moment in (lease_ms, due_ms) if moment is not None), default=None)
 
     def unfinished(self) -> int:
         """Return how many deliveries are accepted or processing."""
@@ -231,25 +310,58 @@ _LAWS = {
     "a processed delivery whose records are not all stored": "SELECT delivery_id FROM deliveries d"
     " WHERE processed_at IS NOT NULL AND state IN ('processing', 'done')"
     " AND records <> (SELECT count(*) FROM records r WHERE r.delivery_id = d.delivery_id)",
-    "a delivered task without an outcome for each record": "SELECT t.task_id FROM tasks t JOIN deliveries d"
-    " USING (delivery_id) WHERE t.state IN ('delivered', 'partial')"
-    " AND (d.records <> (SELECT count(*) FROM outcomes o WHERE o.task_id = t.task_id) OR EXISTS"
-    " (SELECT 1 FROM records r WHERE r.delivery_id = t.delivery_id AND NOT EXISTS"
-    " (SELECT 1 FROM outcomes o WHERE o.task_id = t.task_id AND o.position = r.position)))",
+    "a task that owes records which the delivery does not have": "SELECT task_id FROM tasks t JOIN deliveries d"
+    " USING (delivery_id) WHERE t.records <> coalesce(json_array_length(t.positions), d.records) OR EXISTS"
+    " (SELECT 1 FROM json_each(t.positions) WHERE value NOT BETWEEN 0 AND d.records - 1)",
+    "a record with two answers of one sink": "SELECT task_id FROM outcomes WHERE current"
+    " GROUP BY task_id, position HAVING count(*) > 1",
+    "an answer for a record that was not owed": "SELECT DISTINCT task_id FROM (SELECT task_id, position FROM outcomes"
+    " EXCEPT SELECT t.task_id, r.position FROM tasks t JOIN records r USING (delivery_id) WHERE t.positions IS NULL"
+    " EXCEPT SELECT t.task_id, j.value FROM tasks t, json_each(t.positions) j)",
+    "a delivered task without an answer for each record": "SELECT t.task_id FROM tasks t"
+    " WHERE t.state IN ('delivered', 'partial')"
+    " AND t.records <> (SELECT count(*) FROM outcomes o WHERE o.task_id = t.task_id AND o.current)",
+    "a delivered task with a refused record": "SELECT t.task_id FROM tasks t WHERE t.state = 'delivered'"
+    " AND EXISTS (SELECT 1 FROM outcomes o WHERE o.task_id = t.task_id AND o.current AND o.kind = 'refused')",
+    "a partial task without a refused record": "SELECT t.task_id FROM tasks t WHERE t.state = 'partial'"
+    " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.task_id = t.task_id AND o.current AND o.kind = 'refused')",
+    "a final task that still holds up others": "SELECT t.task_id FROM tasks t WHERE "
+    f"t.state IN ({_FINAL}) AND (EXISTS (SELECT 1 FROM task_persons p WHERE p.sequence = t.sequence)"
+    " OR EXISTS (SELECT 1 FROM tasks b WHERE b.blocked_by = t.sequence))",
+    "two leased tasks of one sink with one person": "SELECT a.task_id FROM tasks a JOIN task_persons p"
+    " ON p.sequence = a.sequence JOIN task_persons q ON q.sink = p.sink AND q.person = p.person"
+    " AND q.sequence > p.sequence JOIN tasks b ON b.sequence = q.sequence"
+    " WHERE a.state = 'leased' AND b.state = 'leased'",
     "a task whose attempts are not numbered 1..n": "SELECT t.task_id FROM tasks t"
     " WHERE t.attempts <> (SELECT count(*) FROM attempts a WHERE a.task_id = t.task_id)"
     " OR EXISTS (SELECT 1 FROM attempts a WHERE a.task_id = t.task_id AND a.number NOT BETWEEN 1 AND t.attempts)",
     "an open task that nothing will wake": "SELECT task_id FROM tasks"
-    " WHERE (state IN ('queued', 'waiting') AND next_attempt_at IS NULL) OR (state = 'leased' AND lease_until IS NULL)",
+    " WHERE (state IN ('queued', 'waiting') AND next_attempt_at IS NULL) OR (state = 'leased' AND lease_until IS NULL)"
+    " OR (blocked_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM tasks b WHERE b.sequence = tasks.blocked_by"
+    f" AND b.state NOT IN ({_FINAL}))) OR (state = 'paused' AND NOT EXISTS"
+    " (SELECT 1 FROM sinks s WHERE s.sink = tasks.sink AND s.paused_at IS NOT NULL))",
 }
-"""Law -> query that finds what breaks it. Conservation: in = written + refused + ... + waiting, always."""
+"""Law -> query that finds what breaks it.
+
+Conservation: what a task owes is the sum of its current answers of every kind and of what still waits for one;
+and each processed delivery has every record that came in.
+"""
 
 
 def _select(
     head: str, conditions: Mapping[str, str], where: DeliveryFilter | TaskFilter, before: int | None
 ) -> tuple[str, list[Any]]:
-    wanted = [(sql, value) for name, sql in conditions.items() if (value := getattr(where, name)) is not None]
+    clauses: list[str] = []
+    values: list[Any] = []
+    for name, sql in conditions.items():
+        value = getattr(where, name)
+        if value is None:
+            continue
+        several = list(value) if name == "person" else [value]
+        clauses.append(sql.format(marks=", ".join("?" * len(several))))
+        values += several
     if before is not None:
-        wanted.append(("sequence < ?", before))
-    clause = " WHERE " + " AND ".join(sql for sql, _ in wanted) if wanted else ""
-    return f"{head}{clause} ORDER BY sequence DESC LIMIT ?", [value for _, value in wanted]
+        clauses.append("sequence < ?")
+        values.append(before)
+    clause = " WHERE " + " AND ".join(clauses) if clauses else ""
+    return f"{head}{clause} ORDER BY sequence DESC LIMIT ?", values

@@ -5,28 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from stibgate.domain.circuit import SinkState
 from stibgate.domain.delivery import Admission, Delivery, DeliveryState, Sighting, StoredDelivery
 from stibgate.domain.record import Record, lookup_hash
-from stibgate.domain.task import Attempt, Outcome, Settlement, Signal, Task, TaskState, transition
-from stibgate.stores import DeliveryFilter, Processed, StoreStatus, TaskFilter
+from stibgate.domain.task import Attempt, Outcome, Task, TaskState
+from stibgate.stores import DeliveryFilter, Processed, ReplayNote, StoreStatus, TaskFilter
+from stibgate.stores.memory_tasks import MemoryTasks
 
-_LEASE_LOST = "the worker went away before the end was known"
 
-
-class MemoryStore:
-    """Inbox, Queue and Ledger over dictionaries; single-threaded, so every call is one transaction."""
+class MemoryStore(MemoryTasks):
+    """Inbox and Ledger over dictionaries, and all that `MemoryTasks` has; every call is one transaction."""
 
     def __init__(self, *, hash_key: bytes | None = None) -> None:
+        super().__init__()
         self.hash_key = hash_key or secrets.token_bytes(32)
         self._keys: dict[bytes, tuple[str, int]] = {}
-        self._deliveries: dict[str, StoredDelivery] = {}
         self._bodies: dict[str, bytes] = {}
         self._sightings: dict[str, list[Sighting]] = {}
         self._conflict_bodies: dict[str, dict[bytes, bytes]] = {}
-        self._records: dict[str, dict[int, Record]] = {}
-        self._tasks: dict[str, Task] = {}
-        self._attempts: dict[str, list[Attempt]] = {}
-        self._outcomes: dict[str, dict[int, Outcome]] = {}
         self._pins: dict[str, Mapping[str, Any]] = {}
 
     # -- Inbox
@@ -118,113 +114,8 @@ class MemoryStore:
             issues=sum(len(record.issues) for record in processed.records),
             records=max(delivery.records, len(processed.records)),
         )
-        at_ms = processed.processed_at_ms
-        owed: dict[str, str] = {}
-        for task_id, sink in processed.tasks:
-            owed.setdefault(sink, task_id)
-        for sink, task_id in owed.items():
-            due_ms = at_ms + processed.delays_ms.get(sink, 0)
-            self._tasks[task_id] = Task(
-                task_id, delivery.delivery_id, sink, TaskState.QUEUED, 0, due_ms, None, at_ms, at_ms
-            )
-
-    async def claim(self, *, now_ms: int, lease_ms: int, free: Mapping[str, int]) -> Sequence[Task]:
-        """Lease due tasks; see `stores.Queue.claim`."""
-        self._expire_leases(before_ms=now_ms, at_ms=now_ms)
-        claimed = []
-        for sink, count in free.items():
-            due = [
-                task
-                for task in self._tasks.values()
-                if task.sink == sink
-                and task.state in {TaskState.QUEUED, TaskState.WAITING}
-                and task.next_attempt_at_ms is not None
-                and task.next_attempt_at_ms <= now_ms
-            ]
-            due.sort(key=lambda task: task.next_attempt_at_ms or 0)
-            claimed += [self._lease(task, now_ms, lease_ms) for task in due[: max(count, 0)]]
-        return claimed
-
-    def _lease(self, task: Task, now_ms: int, lease_ms: int) -> Task:
-        leased = replace(
-            task,
-            state=transition(task.state, Signal.CLAIMED),
-            attempts=task.attempts + 1,
-            next_attempt_at_ms=None,
-            lease_until_ms=now_ms + lease_ms,
-            updated_at_ms=now_ms,
-        )
-        self._tasks[task.task_id] = leased
-        self._attempts.setdefault(task.task_id, []).append(Attempt(task.task_id, leased.attempts, now_ms))
-        return leased
-
-    async def batch(self, task: Task) -> tuple[StoredDelivery, Sequence[Record]]:
-        """Return what a task owes; see `stores.Queue.batch`."""
-        return self._deliveries[task.delivery_id], self.records(task.delivery_id)
-
-    async def settle(self, settlement: Settlement) -> bool:
-        """Write how an attempt ended; see `stores.Queue.settle`."""
-        task = self._tasks.get(settlement.task_id)
-        if task is None or task.state is not TaskState.LEASED or task.attempts != settlement.attempt:
-            return False
-        state = transition(task.state, settlement.signal)
-        self._tasks[task.task_id] = replace(
-            task,
-            state=state,
-            next_attempt_at_ms=settlement.due_at_ms(state),
-            lease_until_ms=None,
-            updated_at_ms=settlement.ended_at_ms,
-            error=settlement.error,
-        )
-        self._end_attempt(task, settlement.ended_at_ms, settlement.signal, settlement.error)
-        self._outcomes.setdefault(task.task_id, {}).update({o.position: o for o in settlement.outcomes})
-        self._finish_delivery(task.delivery_id)
-        return True
-
-    async def recover(self, *, now_ms: int) -> int:
-        """Give back every lease; see `stores.Queue.recover`."""
-        return self._expire_leases(before_ms=None, at_ms=now_ms)
-
-    def _expire_leases(self, *, before_ms: int | None, at_ms: int) -> int:
-        expired = [
-            task
-            for task in self._tasks.values()
-            if task.state is TaskState.LEASED and (before_ms is None or (task.lease_until_ms or 0) <= before_ms)
-        ]
-        for task in expired:
-            self._tasks[task.task_id] = replace(
-                task,
-                state=transition(task.state, Signal.RELEASED),
-                next_attempt_at_ms=at_ms,
-                lease_until_ms=None,
-                updated_at_ms=at_ms,
-            )
-            self._end_attempt(task, at_ms, Signal.RELEASED, _LEASE_LOST)
-        return len(expired)
-
-    def _end_attempt(self, task: Task, ended_at_ms: int, signal: Signal, error: str | None) -> None:
-        attempts = self._attempts[task.task_id]
-        attempts[-1] = replace(attempts[-1], ended_at_ms=ended_at_ms, signal=signal, error=error)
-
-    def _finish_delivery(self, delivery_id: str) -> None:
-        delivery = self._deliveries[delivery_id]
-        tasks = [task for task in self._tasks.values() if task.delivery_id == delivery_id]
-        if delivery.state is DeliveryState.PROCESSING and all(task.state.final for task in tasks):
-            self._deliveries[delivery_id] = replace(delivery, state=DeliveryState.DONE)
-
-    async def next_due_ms(self) -> int | None:
-        """Return when the next task is due; see `stores.Queue.next_due_ms`."""
-        due = [
-            task.lease_until_ms if task.state is TaskState.LEASED else task.next_attempt_at_ms
-            for task in self._tasks.values()
-            if task.state in {TaskState.QUEUED, TaskState.WAITING, TaskState.LEASED}
-        ]
-        return min((moment for moment in due if moment is not None), default=None)
-
-    async def unfinished(self) -> int:
-        """Return how many deliveries are not finished; see `stores.Queue.unfinished`."""
-        open_states = {DeliveryState.ACCEPTED, DeliveryState.PROCESSING}
-        return sum(delivery.state in open_states for delivery in self._deliveries.values())
+        for new in processed.tasks:
+            self._enqueue(delivery.delivery_id, new, processed.processed_at_ms)
 
     # -- Ledger
 
@@ -243,12 +134,20 @@ class MemoryStore:
         same = ("state", "source", "event_type", "search_id", "job_id", "partner_customer_id")
         if any((wanted := getattr(where, name)) is not None and wanted != getattr(delivery, name) for name in same):
             return False
-        if where.since_ms is not None and delivery.received_at_ms < where.since_ms:
-            return False
-        if where.until_ms is not None and delivery.received_at_ms >= where.until_ms:
-            return False
-        return where.sink is None or any(
-            task.sink == where.sink for task in self._tasks.values() if task.delivery_id == delivery.delivery_id
+        tasks = [task for task in self._tasks.values() if task.delivery_id == delivery.delivery_id]
+        return (
+            _within(delivery, where)
+            and (where.sink is None or any(task.sink == where.sink for task in tasks))
+            and (where.error is None or any(where.error in (task.error or "") for task in tasks))
+            and (where.person is None or self._has_person(delivery.delivery_id, where.person, None))
+        )
+
+    def _has_person(self, delivery_id: str, hashes: Sequence[bytes], positions: Sequence[int] | None) -> bool:
+        return any(
+            lookup_hash(self.hash_key, kind, value) in hashes
+            for position, record in self._records.get(delivery_id, {}).items()
+            if positions is None or position in positions
+            for kind, value in record.identifiers()
         )
 
     def delivery(self, delivery_id: str) -> StoredDelivery | None:
@@ -278,16 +177,40 @@ class MemoryStore:
         found = [
             (number, task)
             for number, task in reversed(numbered)
-            if (before is None or number < before)
-            and where.state in {None, task.state}
-            and where.sink in {None, task.sink}
-            and where.delivery_id in {None, task.delivery_id}
+            if (before is None or number < before) and self._task_matches(task, where)
         ]
         return found[:limit]
+
+    def _task_matches(self, task: Task, where: TaskFilter) -> bool:
+        delivery = self._deliveries[task.delivery_id]
+        pairs = (
+            (where.state, task.state),
+            (where.sink, task.sink),
+            (where.delivery_id, task.delivery_id),
+            (where.source, delivery.source),
+            (where.search_id, delivery.search_id),
+            (where.job_id, delivery.job_id),
+        )
+        return (
+            all(wanted in {None, value} for wanted, value in pairs)
+            and _within(delivery, where)
+            and (where.error is None or where.error in (task.error or ""))
+            and (
+                where.person is None or self._has_person(task.delivery_id, where.person, self._positions[task.task_id])
+            )
+        )
 
     def task(self, task_id: str) -> Task | None:
         """Return one task, or None."""
         return self._tasks.get(task_id)
+
+    def task_counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Return how many tasks of each state each sink has."""
+        counts: dict[str, dict[str, int]] = {}
+        for task in self._tasks.values():
+            of_sink = counts.setdefault(task.sink, {})
+            of_sink[str(task.state)] = of_sink.get(str(task.state), 0) + 1
+        return counts
 
     def attempts(self, task_id: str) -> Sequence[Attempt]:
         """Return the attempts of a task in order."""
@@ -295,8 +218,30 @@ class MemoryStore:
 
     def outcomes(self, task_id: str) -> Sequence[Outcome]:
         """Return what became of each record, by position."""
-        held = self._outcomes.get(task_id, {})
+        held = self._current.get(task_id, {})
         return [held[position] for position in sorted(held)]
+
+    def history(self, task_id: str) -> Sequence[tuple[int, Outcome]]:
+        """Return (attempt, outcome) of everything that was ever answered, oldest first."""
+        return sorted(self._answers.get(task_id, []), key=lambda answer: (answer[0], answer[1].position))
+
+    def blocker(self, task_id: str) -> str | None:
+        """Return the task that *task_id* waits for."""
+        task = self._tasks.get(task_id)
+        due = task is not None and task.state in {TaskState.QUEUED, TaskState.WAITING}
+        return self._blocker(task) if task is not None and due else None
+
+    def positions(self, task_id: str) -> Sequence[int]:
+        """Return the positions of the records that a task owes or owed, in order."""
+        return self._positions.get(task_id, ())
+
+    def replays(self, delivery_id: str) -> Sequence[ReplayNote]:
+        """Return what operators had sent again, oldest first."""
+        return [note for note in self._replays if note.delivery_id == delivery_id]
+
+    def sinks(self) -> Mapping[str, SinkState]:
+        """Return what is known of sinks that were ever paused or left alone."""
+        return dict(self._sinks)
 
     def find_person(self, hashes: Sequence[bytes]) -> Sequence[tuple[str, int]]:
         """Return (delivery id, position) of every record with one of the lookup hashes."""
@@ -323,3 +268,8 @@ class MemoryStore:
 
     def close(self) -> None:
         """Forget nothing; tests look afterwards."""
+
+
+def _within(delivery: StoredDelivery, where: DeliveryFilter | TaskFilter) -> bool:
+    since, until = where.since_ms, where.until_ms
+    return (since is None or delivery.received_at_ms >= since) and (until is None or delivery.received_at_ms < until)

@@ -116,6 +116,84 @@ def m001_first(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_FORWARDING = """
+ALTER TABLE tasks ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN owed_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN records INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN resend INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN positions TEXT;
+ALTER TABLE tasks ADD COLUMN blocked_by INTEGER;
+UPDATE tasks SET tries = attempts, owed_at = created_at,
+  records = (SELECT d.records FROM deliveries d WHERE d.delivery_id = tasks.delivery_id);
+DROP INDEX tasks_due;
+DROP INDEX tasks_leased;
+CREATE INDEX tasks_due ON tasks (sink, next_attempt_at, sequence)
+  WHERE state IN ('queued', 'waiting') AND blocked_by IS NULL;
+CREATE INDEX tasks_leased ON tasks (sink, lease_until) WHERE state = 'leased';
+CREATE INDEX tasks_open ON tasks (sink, state) WHERE state IN ('queued', 'waiting', 'leased', 'paused');
+CREATE INDEX tasks_dead ON tasks (sequence) WHERE state = 'dead';
+CREATE INDEX tasks_blocked ON tasks (blocked_by) WHERE blocked_by IS NOT NULL;
+CREATE TABLE task_persons (
+  sink TEXT NOT NULL,
+  person BLOB NOT NULL,
+  sequence INTEGER NOT NULL,
+  PRIMARY KEY (sink, person, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX task_persons_task ON task_persons (sequence);
+INSERT INTO task_persons SELECT DISTINCT t.sink, p.hash, t.sequence
+  FROM tasks t JOIN persons p ON p.delivery_id = t.delivery_id WHERE t.state IN ('queued', 'waiting', 'leased');
+ALTER TABLE outcomes RENAME TO outcomes_first;
+CREATE TABLE outcomes (
+  task_id TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  current INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  detail TEXT,
+  PRIMARY KEY (task_id, position, attempt)
+) STRICT, WITHOUT ROWID;
+INSERT INTO outcomes SELECT o.task_id, o.position, t.attempts, 1, o.kind, o.detail
+  FROM outcomes_first o JOIN tasks t USING (task_id);
+DROP TABLE outcomes_first;
+CREATE TABLE sinks (
+  sink TEXT PRIMARY KEY,
+  circuit TEXT NOT NULL,
+  failures INTEGER NOT NULL,
+  open_until INTEGER,
+  open_for_ms INTEGER NOT NULL,
+  held_since INTEGER,
+  reason TEXT,
+  paused_at INTEGER,
+  paused_by TEXT
+) STRICT;
+CREATE TABLE memories (
+  sink TEXT NOT NULL,
+  key TEXT NOT NULL,
+  document TEXT NOT NULL,
+  PRIMARY KEY (sink, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE replays (
+  sequence INTEGER PRIMARY KEY,
+  delivery_id TEXT NOT NULL,
+  task_id TEXT,
+  at INTEGER NOT NULL,
+  by TEXT NOT NULL,
+  forced INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  records INTEGER NOT NULL
+) STRICT;
+CREATE INDEX replays_delivery ON replays (delivery_id, sequence);
+"""
+
+
+@MIGRATIONS()
+def m002_forwarding(db: Database) -> None:
+    """Add what forwarding needs: order per person, breakers and pauses, replays, outcomes by attempt."""
+    for statement in filter(str.strip, _FORWARDING.split(";\n")):
+        db.conn.execute(statement)
+
+
 def known() -> tuple[str, ...]:
     """Return the names of all migrations that this version knows, in order."""
     return tuple(migration.name for migration in MIGRATIONS._migrations)  # noqa: SLF001  (no public list of all names)

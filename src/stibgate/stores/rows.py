@@ -4,11 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from stibgate.domain.circuit import Circuit, CircuitState, SinkState
 from stibgate.domain.delivery import DeliveryState, Sighting, StoredDelivery
 from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Signal, Task, TaskState
 
+SINK_COLUMNS = "sink, circuit, failures, open_until, open_for_ms, held_since, reason, paused_at, paused_by"
 TASK_COLUMNS = (
-    "task_id, delivery_id, sink, state, attempts, next_attempt_at, lease_until, created_at, updated_at, error"
+    "task_id, delivery_id, sink, state, attempts, next_attempt_at, lease_until, created_at, updated_at, error,"
+    " tries, owed_at, records, resend, forced"
 )
 DELIVERY_COLUMNS = (
     "sequence, delivery_id, source, state, reason, event_type, received_at, processed_at, body_sha256, body_bytes,"
@@ -21,7 +24,10 @@ Row = Sequence[Any]
 
 def task_of(row: Row) -> Task:
     """Return the task of a row of `TASK_COLUMNS`."""
-    return Task(row[0], row[1], row[2], TaskState(row[3]), *row[4:])
+    values = list(row)
+    values[3] = TaskState(values[3])
+    values[14] = bool(values[14])
+    return Task(*values)
 
 
 def delivery_of(row: Row) -> StoredDelivery:
@@ -56,3 +62,18 @@ def detail_of(outcome: Outcome) -> str | None:
         if (value := getattr(outcome, name)) is not None
     }
     return json.dumps(words) if words else None
+
+
+def sink_of(row: Row) -> SinkState:
+    """Return the sink's state of a row of `SINK_COLUMNS`."""
+    return SinkState(row[0], Circuit(CircuitState(row[1]), *row[2:7]), *row[7:])
+
+
+def positions_of(text: str | None, records: int) -> Sequence[int]:
+    """Return the positions of a task's `positions`; none stored means every record of the delivery."""
+    return range(records) if text is None else json.loads(text)
+
+
+def positions_text(positions: Sequence[int], *, of: int) -> str | None:
+    """Return what is stored for *positions* of a delivery with *of* records."""
+    return None if list(positions) == list(range(of)) else json.dumps(list(positions), separators=(",", ":"))

@@ -10,11 +10,24 @@ from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
+from stibgate.domain.backoff import Policy
+from stibgate.domain.circuit import USUAL, CircuitPolicy
 from stibgate.domain.delivery import Admission, Delivery, StoredDelivery
-from stibgate.domain.record import Record
 from stibgate.domain.task import Settlement, Task
 from stibgate.errors import StoreFull, StoreGone, StoreUnavailable
-from stibgate.stores import Processed, statements
+from stibgate.stores import (
+    CHUNK_RECORDS,
+    Claim,
+    NewTask,
+    Owed,
+    Processed,
+    Replay,
+    ReplayResult,
+    Settled,
+    operating,
+    scheduling,
+    statements,
+)
 from stibgate.stores.connection import classify, open_reader, open_writer, sqlite3
 from stibgate.stores.ledger import SqliteLedger
 from stibgate.stores.lock import InstanceLock
@@ -22,9 +35,6 @@ from stibgate.stores.migrations import migrate
 from stibgate.stores.writer import Writer
 
 T = TypeVar("T")
-
-CHUNK_RECORDS = 500
-"""Records in one transaction: a push of 50,000 must not hold up acknowledgements for seconds."""
 
 DISK_CHECK_S = 1.0
 _MIB = 1024 * 1024
@@ -162,37 +172,84 @@ class SqliteStore:
         def finish(db: Database) -> None:
             if chunks:
                 store(db, records=chunks[-1])
-            statements.finish_processing(db, processed)
+            statements.finish_processing(db, processed, hash_key=self._hash_key)
 
         await self._writer.submit(finish)
 
-    async def claim(self, *, now_ms: int, lease_ms: int, free: Mapping[str, int]) -> Sequence[Task]:
+    async def claim(self, sink: str, policy: Policy, *, now_ms: int, limit: int) -> Claim:
         """Lease due tasks; see `stores.Queue.claim`."""
-        return await self._writer.submit(partial(statements.claim, now_ms=now_ms, lease_ms=lease_ms, free=free))
+        return await self._writer.submit(
+            partial(scheduling.claim, sink=sink, policy=policy, now_ms=now_ms, limit=limit)
+        )
 
-    async def batch(self, task: Task) -> tuple[StoredDelivery, Sequence[Record]]:
-        """Return what a task owes; see `stores.Queue.batch`."""
-        return await self._read(partial(self._ledger.batch, task))
+    async def owed(self, task: Task) -> Owed:
+        """Return what a task owes; see `stores.Queue.owed`."""
+        return await self._read(partial(self._ledger.owed, task))
 
-    async def settle(self, settlement: Settlement) -> bool:
+    async def settle(self, settlement: Settlement, circuit: CircuitPolicy = USUAL) -> Settled | None:
         """Write how an attempt ended; see `stores.Queue.settle`."""
         outcomes = settlement.outcomes
         for start in range(0, len(outcomes) - CHUNK_RECORDS, CHUNK_RECORDS):
             chunk = outcomes[start : start + CHUNK_RECORDS]
-            await self._writer.submit(partial(statements.store_leased_outcomes, settlement=settlement, outcomes=chunk))
-        return await self._writer.submit(partial(statements.settle, settlement=settlement))
+            await self._writer.submit(partial(scheduling.store_leased_outcomes, settlement=settlement, outcomes=chunk))
+        return await self._writer.submit(partial(scheduling.settle, settlement=settlement, circuit=circuit))
 
     async def recover(self, *, now_ms: int) -> int:
         """Give back the leases of a process that is gone; see `stores.Queue.recover`."""
-        return await self._writer.submit(partial(statements.recover, now_ms=now_ms))
+        return await self._writer.submit(partial(scheduling.recover, now_ms=now_ms))
 
-    async def next_due_ms(self) -> int | None:
+    async def next_due_ms(self, sink: str) -> int | None:
         """Return when the next task is due; see `stores.Queue.next_due_ms`."""
-        return await self._read(self._ledger.next_due_ms)
+        return await self._read(partial(self._ledger.next_due_ms, sink))
 
     async def unfinished(self) -> int:
         """Return how many deliveries are not finished; see `stores.Queue.unfinished`."""
         return await self._read(self._ledger.unfinished)
+
+    async def replay_task(self, task_id: str, replay: Replay, positions: Sequence[int] = ()) -> ReplayResult:
+        """Make a task due again; see `stores.Desk.replay_task`."""
+        return await self._writer.submit(
+            lambda db: operating.replay_task(db, task_id, replay, positions, hash_key=self._hash_key)
+        )
+
+    async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
+        """Process a delivery again; see `stores.Desk.replay_delivery`."""
+        return await self._writer.submit(lambda db: operating.replay_delivery(db, delivery_id, replay))
+
+    async def add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:
+        """Enqueue what a delivery does not have yet; see `stores.Desk.add_tasks`."""
+        return await self._writer.submit(
+            lambda db: operating.add_tasks(db, delivery_id, tasks, replay, hash_key=self._hash_key)
+        )
+
+    async def cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
+        """End a task; see `stores.Desk.cancel`."""
+        return await self._writer.submit(partial(operating.cancel, task_id=task_id, now_ms=now_ms, by=by))
+
+    async def pause(self, sink: str, *, now_ms: int, by: str) -> bool:
+        """Lease no more tasks of a sink; see `stores.Desk.pause`."""
+        return await self._writer.submit(partial(operating.pause, sink=sink, now_ms=now_ms, by=by))
+
+    async def resume(self, sink: str, *, now_ms: int) -> bool:
+        """Go on with a sink; see `stores.Desk.resume`."""
+        return await self._writer.submit(partial(operating.resume, sink=sink, now_ms=now_ms))
+
+    async def recall(self, sink: str, keys: Sequence[str]) -> Mapping[str, Any]:
+        """Return what a sink remembers; see `stores.Memories.recall`."""
+        return await self._read(partial(self._ledger.recall, sink, keys))
+
+    async def remember(self, sink: str, documents: Mapping[str, Any]) -> None:
+        """Keep what a sink remembers; see `stores.Memories.remember`."""
+        await self._writer.submit(partial(operating.remember, sink=sink, documents=dict(documents)))
+
+    @property
+    def ledger(self) -> SqliteLedger:
+        """What people read, over a connection of this process; not for long reads on the loop's thread."""
+        return self._ledger
+
+    async def read(self, query: Callable[["SqliteLedger"], T]) -> T:
+        """Return *query* of the ledger, on the reader's thread."""
+        return await self._read(partial(query, self._ledger))
 
     async def _read(self, query: Callable[[], T]) -> T:
         try:

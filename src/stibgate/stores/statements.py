@@ -1,4 +1,4 @@
-"""The writes, as functions of an open database; each runs inside the writer's transaction.
+"""The writes of admission and processing, as functions of an open database, inside the writer's transaction.
 
 Each gives the same result when it is run twice on the same state, because the writer runs a batch
 again when a neighbour fails.
@@ -6,15 +6,16 @@ again when a neighbour fails.
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlite_utils import Database
 
-from stibgate.domain.delivery import Admission, Delivery, DeliveryState
+from stibgate.domain.delivery import Admission, Delivery
 from stibgate.domain.record import Record, lookup_hash
-from stibgate.domain.task import FINAL, Outcome, Settlement, Signal, Task, TaskState, transition
-from stibgate.stores import Processed
-from stibgate.stores.rows import TASK_COLUMNS, detail_of, task_of
+from stibgate.domain.task import Signal, TaskState, transition
+from stibgate.stores import NewTask, Processed
+from stibgate.stores.rows import positions_text
 
 _INSERT_KEY = "INSERT INTO idempotency_keys (key, delivery_id, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _INSERT_DELIVERY = """
@@ -114,7 +115,7 @@ def store_records(db: Database, delivery_id: str, records: Sequence[Record], *, 
     )
 
 
-def finish_processing(db: Database, processed: Processed) -> None:
+def finish_processing(db: Database, processed: Processed, *, hash_key: bytes) -> None:
     """Enqueue the tasks and move the delivery on, unless that was done before."""
     changed = db.execute(
         "UPDATE deliveries SET state = ?, reason = ?, processed_at = ?, issues = ?, records = max(records, ?)"
@@ -126,130 +127,56 @@ def finish_processing(db: Database, processed: Processed) -> None:
     ).rowcount  # fmt: skip
     if not changed:
         return
-    at_ms = processed.processed_at_ms
+    for task in processed.tasks:
+        enqueue(
+            db,
+            task,
+            processed.delivery_id,
+            processed.records,
+            at_ms=processed.processed_at_ms,
+            hash_key=hash_key,
+        )
+
+
+def enqueue(
+    db: Database, task: NewTask, delivery_id: str, records: Sequence[Record], *, at_ms: int, hash_key: bytes
+) -> bool:
+    """Enqueue *task* for the delivery with *records*; return False when that sink has its task already."""
+    state = resting_state(db, task.sink, TaskState.QUEUED)
+    cursor = db.execute(
+        "INSERT INTO tasks (task_id, delivery_id, sink, state, next_attempt_at, created_at, updated_at, owed_at,"
+        " records, positions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (delivery_id, sink) DO NOTHING",
+        (
+            task.task_id, delivery_id, task.sink, state, at_ms + task.delay_ms, at_ms, at_ms, at_ms,
+            len(task.positions), positions_text(task.positions, of=len(records)),
+        ),
+    )  # fmt: skip
+    if cursor.rowcount != 1:
+        return False
+    sequence = cursor.lastrowid
+    wanted = set(task.positions)
+    name_persons(db, task.sink, sequence, [r for r in records if r.position in wanted], hash_key=hash_key)
+    return True
+
+
+def name_persons(db: Database, sink: str, sequence: int | None, records: Sequence[Record], *, hash_key: bytes) -> None:
+    """Note whom an open task is about, so that no other task of its sink overtakes it or runs beside it."""
     db.conn.executemany(
-        "INSERT INTO tasks (task_id, delivery_id, sink, state, next_attempt_at, created_at, updated_at)"
-        " VALUES (?, ?, ?, 'queued', ?, ?, ?) ON CONFLICT (delivery_id, sink) DO NOTHING",
+        "INSERT INTO task_persons (sink, person, sequence) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         [
-            (task_id, processed.delivery_id, sink, at_ms + processed.delays_ms.get(sink, 0), at_ms, at_ms)
-            for task_id, sink in processed.tasks
+            (sink, lookup_hash(hash_key, kind, value), sequence)
+            for record in records
+            for kind, value in islice(record.identifiers(), 1)
         ],
     )
 
 
-def claim(db: Database, *, now_ms: int, lease_ms: int, free: Mapping[str, int]) -> list[Task]:
-    """Lease due tasks, oldest first, at most `free[sink]` a sink; begin an attempt for each."""
-    _expire_leases(db, before_ms=now_ms, at_ms=now_ms)
-    claimed = []
-    for sink, count in free.items():
-        rows = db.execute(
-            f"SELECT {TASK_COLUMNS} FROM tasks WHERE sink = ? AND state IN ('queued', 'waiting')"
-            " AND next_attempt_at <= ? ORDER BY next_attempt_at, sequence LIMIT ?",
-            (sink, now_ms, max(count, 0)),  # to SQLite a negative limit is none
-        ).fetchall()
-        claimed += [_lease(db, task_of(row), now_ms=now_ms, lease_ms=lease_ms) for row in rows]
-    return claimed
+def resting_state(db: Database, sink: str, state: TaskState) -> TaskState:
+    """Return the state in which an open task of *sink* rests: *state*, or paused while the sink is."""
+    if state in RESTING and db.execute("SELECT paused_at FROM sinks WHERE sink = ?", (sink,)).fetchone() not in _GOING:
+        return transition(state, Signal.PAUSED)
+    return state
 
 
-def _lease(db: Database, task: Task, *, now_ms: int, lease_ms: int) -> Task:
-    state = transition(task.state, Signal.CLAIMED)
-    attempt = task.attempts + 1
-    db.execute(
-        "UPDATE tasks SET state = ?, attempts = ?, lease_until = ?, next_attempt_at = NULL, updated_at = ?"
-        " WHERE task_id = ?",
-        (state, attempt, now_ms + lease_ms, now_ms, task.task_id),
-    )
-    db.execute("INSERT INTO attempts (task_id, number, started_at) VALUES (?, ?, ?)", (task.task_id, attempt, now_ms))
-    return Task(
-        task.task_id,
-        task.delivery_id,
-        task.sink,
-        state,
-        attempt,
-        None,
-        now_ms + lease_ms,
-        task.created_at_ms,
-        now_ms,
-        task.error,
-    )
-
-
-def recover(db: Database, *, now_ms: int) -> int:
-    """Give back every lease, whoever holds it; return how many there were."""
-    return _expire_leases(db, before_ms=None, at_ms=now_ms)
-
-
-def _expire_leases(db: Database, *, before_ms: int | None, at_ms: int) -> int:
-    """Queue leased tasks again; nobody saw their attempts end, so those keep no signal but the release."""
-    where = "state = 'leased'" if before_ms is None else "state = 'leased' AND lease_until <= ?"
-    rows = db.execute(
-        f"SELECT task_id, attempts FROM tasks WHERE {where}",
-        () if before_ms is None else (before_ms,),
-    ).fetchall()
-    state = transition(TaskState.LEASED, Signal.RELEASED)
-    for task_id, attempt in rows:
-        db.execute(
-            "UPDATE tasks SET state = ?, next_attempt_at = ?, lease_until = NULL, updated_at = ? WHERE task_id = ?",
-            (state, at_ms, at_ms, task_id),
-        )
-        db.execute(
-            "UPDATE attempts SET ended_at = ?, signal = ?, error = ? WHERE task_id = ? AND number = ?",
-            (at_ms, Signal.RELEASED, "the worker went away before the end was known", task_id, attempt),
-        )
-    return len(rows)
-
-
-def settle(db: Database, settlement: Settlement) -> bool:
-    """Write how an attempt ended; return False when it is not the current lease any more."""
-    task = _leased(db, settlement)
-    if task is None:
-        return False
-    state = transition(task.state, settlement.signal)
-    db.execute(
-        "UPDATE tasks SET state = ?, next_attempt_at = ?, lease_until = NULL, updated_at = ?, error = ?"
-        " WHERE task_id = ?",
-        (state, settlement.due_at_ms(state), settlement.ended_at_ms, settlement.error, task.task_id),
-    )
-    db.execute(
-        "UPDATE attempts SET ended_at = ?, signal = ?, error = ? WHERE task_id = ? AND number = ?",
-        (settlement.ended_at_ms, settlement.signal, settlement.error, task.task_id, settlement.attempt),
-    )
-    store_outcomes(db, task.task_id, settlement.outcomes)
-    if state in FINAL:
-        _finish_delivery(db, task.delivery_id)
-    return True
-
-
-def _leased(db: Database, settlement: Settlement) -> Task | None:
-    """Return the task while the settlement's attempt still is its lease."""
-    row = db.execute(f"SELECT {TASK_COLUMNS} FROM tasks WHERE task_id = ?", (settlement.task_id,)).fetchone()
-    task = None if row is None else task_of(row)
-    if task is None or task.state is not TaskState.LEASED or task.attempts != settlement.attempt:
-        return None
-    return task
-
-
-def store_leased_outcomes(db: Database, settlement: Settlement, outcomes: Sequence[Outcome]) -> None:
-    """Write part of a large settlement's outcomes ahead of it, while the lease still holds."""
-    task = _leased(db, settlement)
-    if task is not None:
-        transition(task.state, settlement.signal)  # an illegal signal changes nothing, not even in part
-        store_outcomes(db, settlement.task_id, outcomes)
-
-
-def store_outcomes(db: Database, task_id: str, outcomes: Sequence[Outcome]) -> None:
-    """Write what became of each record; a later word replaces an earlier one."""
-    db.conn.executemany(
-        "INSERT INTO outcomes (task_id, position, kind, detail) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET kind = excluded.kind, detail = excluded.detail",
-        [(task_id, outcome.position, outcome.kind, detail_of(outcome)) for outcome in outcomes],
-    )
-
-
-def _finish_delivery(db: Database, delivery_id: str) -> None:
-    final = ", ".join(f"'{state}'" for state in FINAL)
-    db.execute(
-        f"UPDATE deliveries SET state = ? WHERE delivery_id = ? AND state = ? AND NOT EXISTS"
-        f" (SELECT 1 FROM tasks WHERE delivery_id = ? AND state NOT IN ({final}))",
-        (DeliveryState.DONE, delivery_id, DeliveryState.PROCESSING, delivery_id),
-    )
+RESTING = frozenset({TaskState.QUEUED, TaskState.WAITING})
+_GOING = (None, (None,))
