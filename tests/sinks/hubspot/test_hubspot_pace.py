@@ -69,14 +69,14 @@ def test_the_slow_lane_is_a_fifth_at_most(limit):
 
 
 def test_searches_have_their_own_clock():
-    """4.5 searches a second, never six in one, and none of them costs the others a turn."""
+    """Never six searches in a second, not even when one comes 0.2 s late; and none costs the others a turn."""
     pace, now_s, moments = Pace(190), 0.0, []
     for _ in range(45):
         now_s += pace.wait_s(Lane.SEARCH, now_s)
         pace.take(Lane.SEARCH, now_s)
         moments.append(now_s)
-    assert moments[-1] == pytest.approx(44 / 4.5)
-    assert fullest(moments, 1.0) <= 5
+    assert moments[-1] == pytest.approx(44 / 3.333, rel=0.001)
+    assert fullest(moments, 1.2) <= 5
     assert pace.wait_s(Lane.NORMAL, now_s) == 0
 
 

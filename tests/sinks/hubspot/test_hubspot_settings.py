@@ -25,7 +25,7 @@ def test_only_the_token_is_needed():
     assert (defaults.USUAL_DELIVERY.timeout, defaults.USUAL_DELIVERY.lease, defaults.USUAL_DELIVERY.concurrency) == (
         600,
         660,
-        16,
+        48,
     )
 
 

@@ -29,11 +29,11 @@ async def test_accounts_and_kinds_do_not_mix():
     """A contact of one account is no company of it, and nothing of another account."""
     memory = DictMemory()
     await State(memory, "1").remember("contacts", {"p": Known("7")})
-    await State(memory, "1").set_complete()
+    await State(memory, "1").set_complete({"contacts": "key"})
     assert await State(memory, "1").recall("companies", ["p"]) == {}
     assert await State(memory, "2").recall("contacts", ["p"]) == {}
-    assert await State(memory, "1").is_complete()
-    assert not await State(memory, "2").is_complete()
+    assert await State(memory, "1").complete({"contacts": "key", "companies": "key"}) == {"contacts"}
+    assert not await State(memory, "2").complete({"contacts": "key"})
 
 
 async def test_keys_name_nobody():

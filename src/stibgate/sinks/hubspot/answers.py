@@ -20,7 +20,10 @@ from stibgate.sinks.hubspot.faults import Fault, correlation_of, parse_fault, sc
 DAY_S = 86_400.0
 TOKEN_HOLD_S = 600.0
 MOVE_HOLD_S = 3600.0
-_NOT_DATA = frozenset({405, 406, 415})
+ASKED_MAX_S = 3600.0
+"""The longest `Retry-After` that is believed of a lock or an overload: HubSpot gives milliseconds elsewhere."""
+_PATH = frozenset({404, 405, 406, 415})
+_DATA = frozenset({400, 409, 413, 414, 422})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,14 @@ _WORDS = {
 }
 
 
-def judge(reply: Reply, *, now_ms: int, to_midnight_s: Callable[[], float]) -> Answer | Again:
+def judge(reply: Reply, *, now_ms: int, to_midnight_s: Callable[[], float], by_id: bool = False) -> Answer | Again:
     """Return the answer, or why and when to ask again.
 
     Args:
         reply: What came.
         now_ms: The wall clock, for a `Retry-After` that is a date.
         to_midnight_s: Seconds until the account's daily quota is full again.
+        by_id: Whether the request names records by their ids, so that a 404 may be about one of them.
 
     Raises:
         SinkHeld: Nobody's request will be taken for now.
@@ -122,7 +126,7 @@ def judge(reply: Reply, *, now_ms: int, to_midnight_s: Callable[[], float]) -> A
         return _limited(document or {}, asked_s, to_midnight_s)
     if reply.status in _WORDS or reply.status >= 500:
         return _failed(reply.status, asked_s)
-    return _refuse(reply.status, document, reply, asked_s)
+    return _refuse(document, reply, asked_s, by_id=by_id)
 
 
 def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
@@ -132,10 +136,10 @@ def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
         return float(text[:9])
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+        aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, aware.timestamp() - now_ms / 1000)
+    except (ValueError, OverflowError):
         return None
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, aware.timestamp() - now_ms / 1000)
 
 
 def _parse(body: bytes) -> dict[str, Any] | None:
@@ -172,11 +176,12 @@ def _limited(document: Mapping[str, Any], asked_s: float | None, to_midnight_s: 
 
 def _failed(status: int, asked_s: float | None) -> Again:
     trouble, words = _WORDS.get(status, (Trouble.BROKEN, "HubSpot failed"))
-    return Again(trouble, f"{words} ({status})", asked_s)
+    return Again(trouble, f"{words} ({status})", None if asked_s is None else min(asked_s, ASKED_MAX_S))
 
 
-def _refuse(status: int, document: dict[str, Any] | None, reply: Reply, asked_s: float | None) -> NoReturn:
+def _refuse(document: dict[str, Any] | None, reply: Reply, asked_s: float | None, *, by_id: bool) -> NoReturn:
     """Raise what a 3xx, a 477 or a 4xx about the request means."""
+    status = reply.status
     if status < 400:
         _hold(f"HubSpot answered with a redirect ({status})", "Check `base_url`; none is followed.", TOKEN_HOLD_S)
     if status == 477:
@@ -188,13 +193,16 @@ def _refuse(status: int, document: dict[str, Any] | None, reply: Reply, asked_s:
         scopes = ", ".join(scopes_of(document or {})) or "the ones that the README lists"
         _hold("the token may not do this (403)", f"Give the service key these scopes: {scopes}.", TOKEN_HOLD_S)
     fault = parse_fault(document or {}, correlation_of(document or {}, reply.headers))
-    if status in _NOT_DATA or (status == 404 and not fault.named):
+    about_object = status == 404 and (bool(fault.named) or (by_id and fault.category == "OBJECT_NOT_FOUND"))
+    if status in _PATH and not about_object:
         _hold(f"HubSpot does not know this path ({status})", "Check `base_url` and `api_version`.", TOKEN_HOLD_S)
     if document is None and status != 413:
         # Not HubSpot speaking but something in between: no reason to give records up.
         raise SinkUnavailable(
             f"something in front of HubSpot answered {status}", hint="Check `base_url` and the proxy."
         )
+    if status not in _DATA and not about_object:
+        raise SinkUnavailable(f"HubSpot answered {status}", hint="It is not about the records; look at the account.")
     raise Refused(status, fault)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from stibgate.errors import StibgateError
+from stibgate.errors import SinkHeld, StibgateError
 from stibgate.sinks import Finding
 from stibgate.sinks.hubspot.answers import Refused
 from stibgate.sinks.hubspot.client import HubSpotClient
@@ -37,14 +37,20 @@ async def _guarded(look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding
         return [Finding(error.message, ok=False, hint=error.hint)]
 
 
+async def _asked(
+    client: HubSpotClient, method: str, path: str, body: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """Return what HubSpot tells, empty where this kind of token may not ask: that keeps no record out."""
+    try:
+        return (await client.request(method, path, body)).document
+    except (Refused, SinkHeld):
+        return {}
+
+
 async def _scopes(client: HubSpotClient, token: str | None, makes: bool, owns: bool) -> list[Finding]:  # noqa: FBT001
     if token is None:
         return []
-    try:
-        body = {"tokenKey": token}
-        document = (await client.request("POST", "oauth/v2/private-apps/get/access-token-info", body)).document
-    except Refused:
-        document = {}
+    document = await _asked(client, "POST", "oauth/v2/private-apps/get/access-token-info", {"tokenKey": token})
     granted = {str(scope) for scope in document.get("scopes") or ()}
     if not granted:
         return [Finding("HubSpot does not say which scopes this kind of token has")]
@@ -78,8 +84,8 @@ async def _owners(desk: Desk, owners: Mapping[str, str]) -> list[Finding]:
 
 
 async def _quota(client: HubSpotClient) -> list[Finding]:
-    path = "account-info/{version}/api-usage/daily/private-apps"
-    rows: list[Mapping[str, Any]] = list((await client.request("GET", path)).document.get("results") or ())
+    document = await _asked(client, "GET", "account-info/{version}/api-usage/daily/private-apps")
+    rows: list[Mapping[str, Any]] = list(document.get("results") or ())
     usable = [row for row in rows if row.get("usageLimit")]
     if not usable:
         return [Finding("HubSpot does not say how much of the daily quota is used")]

@@ -15,7 +15,7 @@ from stibgate.errors import SinkHeld, SinkUnavailable
 from stibgate.sinks.hubspot.answers import Again, Answer, Refused, Reply, Trouble, judge
 from stibgate.sinks.hubspot.disabled import DisabledProperties
 from stibgate.sinks.hubspot.limiter import Gate, Limiter
-from stibgate.sinks.hubspot.pace import Flights, Lane
+from stibgate.sinks.hubspot.pace import STOP_S, Flights, Lane
 from stibgate.sinks.hubspot.patience import SECOND_S, Patience
 from stibgate.sinks.hubspot.wire import Wire, encode
 
@@ -134,7 +134,7 @@ class HubSpotClient:
                     data = None if body is None else encode(body() if callable(body) else body)
                 slot.sent = True
                 reply = await self._wire.exchange(method, path, data)
-                settled = self._take(reply, lane, gate)
+                settled = self._take(reply, lane, gate, by_id=path.endswith("/batch/update"))
             if isinstance(settled, Answer):
                 return settled
             wait_s = patience.wait_s(settled, loop.time(), self._jitter())
@@ -144,16 +144,18 @@ class HubSpotClient:
             if settled.trouble not in {Trouble.ROLLING, Trouble.SECONDLY}:  # those two wait in the limiter
                 await self._sleep(wait_s)
 
-    def _take(self, reply: Reply | Again, lane: Lane, gate: Gate | None) -> Answer | Again:
+    def _take(self, reply: Reply | Again, lane: Lane, gate: Gate | None, *, by_id: bool) -> Answer | Again:
         """Return what *reply* means, once pace and room in flight have learned from it; raises as `request` does."""
         limiter, now_s = self._limiter, asyncio.get_running_loop().time()
         flights = [limiter.flights] if gate is None else [limiter.flights, gate.flights]
-        settled = self._judge(reply)
+        settled = self._judge(reply, by_id=by_id)
         if isinstance(settled, Answer):
             for flight in flights:
                 flight.landed()
             return settled
         match settled.trouble:
+            case Trouble.ROLLING if lane is Lane.SEARCH:
+                limiter.pace.stop(lane, STOP_S, now_s)
             case Trouble.ROLLING:
                 limiter.pace.cut(now_s)
             case Trouble.SECONDLY:
@@ -165,13 +167,18 @@ class HubSpotClient:
             self._report(settled.trouble, settled.wait_s, now_s)
         return settled
 
-    def _judge(self, reply: Reply | Again) -> Answer | Again:
+    def _judge(self, reply: Reply | Again, *, by_id: bool) -> Answer | Again:
         if isinstance(reply, Again):
             return reply
         self._limiter.learn(reply.headers)
         now_ms = self._now_ms()
         try:
-            return judge(reply, now_ms=now_ms, to_midnight_s=lambda: self._limiter.governor.to_midnight_s(now_ms))
+            return judge(
+                reply,
+                now_ms=now_ms,
+                to_midnight_s=lambda: self._limiter.governor.to_midnight_s(now_ms),
+                by_id=by_id,
+            )
         except SinkHeld as held:
             self._limiter.send_away(held)
             if reply.status in {429, 477}:

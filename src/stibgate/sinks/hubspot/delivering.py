@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from stibgate.domain.task import Outcome, OutcomeKind
 from stibgate.sinks.hubspot.associations import associate, is_gone
 from stibgate.sinks.hubspot.companies import Companies, Housed
+from stibgate.sinks.hubspot.locks import Locks
 from stibgate.sinks.hubspot.mapping import FieldMap, email
 from stibgate.sinks.hubspot.objects import Objects
 from stibgate.sinks.hubspot.people import Employer, Person, same_person
@@ -69,6 +70,7 @@ class Delivery:
         self._fields = fields
         self._contacts = contacts
         self._companies = companies
+        self._addresses = Locks()
 
     async def take(
         self,
@@ -93,7 +95,10 @@ class Delivery:
         """
         cases = await self._open(people, run, outcomes, last=last)
         housed = await self._house(cases, employers, run)
-        await self._contacts.write([case.work for case in cases if case.work is not None and case.work.open], run)
+        works = [case.work for case in cases if case.work is not None and case.work.open]
+        # Two batches that find one contact by its address would both take it over.
+        async with self._addresses.holding(work.lookup for work in works if work.lookup):
+            await self._contacts.write(works, run)
         await self._note_contacts(cases, housed, run)
         again: list[Person] = []
         contradicted = False
@@ -119,7 +124,7 @@ class Delivery:
         for person in people:
             case = Case(person, known.get(person.key))
             past = case.known or Known()
-            answered = past.batch == run.batch and past.record_id is not None
+            answered = past.batch == run.batch and past.record_id is not None and not past.begun
             if answered:
                 case.answer = past.answer(person.position)
             elif past.received_at_ms > run.received_at_ms and not run.replay:
@@ -212,7 +217,14 @@ def _settled(work: Work, run: Run, answer: Outcome | None, message: str | None, 
     kind = answer.kind if answer else work.kind or OutcomeKind.UNCHANGED
     if work.known is not None and work.kind is OutcomeKind.UNCHANGED and work.there is None:
         received_at_ms = max(run.received_at_ms, work.known.received_at_ms)
-        return replace(work.known, received_at_ms=received_at_ms, batch=run.batch, outcome=str(kind), message=message)
+        return replace(
+            work.known,
+            received_at_ms=received_at_ms,
+            batch=run.batch,
+            outcome=str(kind),
+            begun=False,
+            message=message,
+        )
     return replace(remembered(work, run, whole=whole, message=message), outcome=str(kind))
 
 

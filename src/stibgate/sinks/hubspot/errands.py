@@ -23,7 +23,7 @@ Index = Mapping[Mark, Sequence[int]]
 
 def normal(text: str) -> str:
     """Return *text* as HubSpot may compare it: two inputs that are equal so never go into one request."""
-    return text.strip().casefold()
+    return text.strip().lower()
 
 
 @dataclass(slots=True)
@@ -89,10 +89,12 @@ class Errand(ABC, Generic[Item, Result]):
         """Look up what became of *items* that nothing was said about; return those that are certain."""
 
     def about(self, fault: Fault, index: Index) -> Sequence[int]:
-        """Return the inputs that *fault* names."""
-        marks: list[Mark] = [("trace", trace) for trace in fault.traces]
-        marks += [("id", normal(name)) for name in fault.named]
-        return [position for mark in marks for position in index.get(mark, ())]
+        """Return the inputs that *fault* names.
+
+        Beside a trace id other ids are not its input's: those of a record that it collides with, for example.
+        """
+        traced = [position for trace in fault.traces for position in index.get(("trace", trace), ())]
+        return traced or [position for name in fault.named for position in index.get(("id", normal(name)), ())]
 
     def index(self, items: Sequence[Item]) -> Index:
         """Return which inputs have which name."""

@@ -16,7 +16,11 @@ WINDOW_S = 10.0
 FIRST_LIMIT = 100
 """What the smallest account has; assumed until an answer says more."""
 
-SEARCH_RATE = 4.5
+SEARCH_LIMIT = 5
+SEARCH_JITTER_S = 0.2
+SEARCH_RATE = (SEARCH_LIMIT - 1) / (1.0 + SEARCH_JITTER_S)
+"""Searches a second, by the rule above with a window of one second and a burst of one."""
+
 LOW_SHARE = 0.2
 STOP_S = 10.0
 _CUT = 0.9

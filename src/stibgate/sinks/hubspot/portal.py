@@ -38,16 +38,14 @@ class Portal:
         terms: What it says about values.
         unknown_owners: The users of `owners` whom the account does not have.
         state: What is remembered about this account.
-        complete: Whether what is not remembered cannot be there under our keys.
-        read_at_ms: When this was looked at.
+        complete: Of which kinds what is not remembered cannot be there under our key.
     """
 
     account_id: str
     terms: Terms
     unknown_owners: tuple[str, ...]
     state: State
-    complete: bool
-    read_at_ms: int
+    complete: frozenset[Kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +100,7 @@ class Desk:
         self._kinds = KINDS if companies else KINDS[:1]
         self._lock = asyncio.Lock()
         self._portal: Portal | None = None
+        self._fresh_until_ms = 0
         self._contradicted_ms: int | None = None
 
     async def ready(self) -> Portal:
@@ -112,13 +111,13 @@ class Desk:
             SinkUnavailable: HubSpot does not answer now.
         """
         portal = self._portal
-        if portal is not None and self._now_ms() - portal.read_at_ms < FRESH_MS:
+        if portal is not None and self._now_ms() < self._fresh_until_ms:
             return portal
         async with self._lock:
             if self._portal is None:
                 self._portal = await self._look()
-            elif self._portal is portal:
-                self._portal = await self._look_or(portal)
+            elif self._now_ms() >= self._fresh_until_ms:
+                self._portal = await self._look_or(self._portal)
             return self._portal
 
     async def changed_since(self, portal: Portal) -> Portal | None:
@@ -173,12 +172,13 @@ class Desk:
         return {user: ids[email] for user, email in self._owners.items() if email in ids}
 
     async def _look_or(self, portal: Portal) -> Portal:
-        """Return the account after another look; as it was while HubSpot does not answer."""
+        """Return the account after another look; as it was, for some more time, when HubSpot does not answer."""
         try:
             return await self._look()
         except SinkHeld:
             raise
         except SinkUnavailable:
+            self._fresh_until_ms = self._now_ms() + LOOK_AGAIN_MS
             return portal
 
     async def _look(self) -> Portal:
@@ -190,38 +190,40 @@ class Desk:
 
     async def _prepare(self) -> Portal:
         survey = await self.survey()
-        made: tuple[Row, ...] = ()
+        made: Mapping[Kind, str] = {}
         if survey.missing and not survey.problems:
-            made = survey.missing
-            await self._make(made)
+            made = await self._make(survey.missing)
             survey = await self.survey()
         problems = [*survey.problems, *(f"{described(row)} does not exist" for row in survey.missing)]
         if problems:
             raise _held(problems)
         state = State(self._memory, survey.account_id)
-        # What we made just now was in nobody's contact before.
-        if {row.field for row in made} >= {
-            row.field for kind in self._kinds for row in self._fields.of_kind(kind)
-        } & KEYS:
-            await state.set_complete()
+        await state.set_complete(made)  # what we made just now was in nobody's contact before
         owners = await self.owner_ids()
+        complete = await state.complete(
+            {row.kind: row.property for kind in self._kinds for row in self._fields.of_kind(kind) if row.field in KEYS}
+        )
+        self._fresh_until_ms = self._now_ms() + FRESH_MS
         return Portal(
             account_id=survey.account_id,
             terms=Terms(survey.currency, _choices(survey), owners),
             unknown_owners=tuple(user for user in self._owners if user not in owners),
             state=state,
-            complete=await state.is_complete(),
-            read_at_ms=self._now_ms(),
+            complete=complete,
         )
 
     async def _definitions(self, kind: Kind) -> dict[str, Mapping[str, Any]]:
-        names = [{"name": name} for name in self._fields.names(kind)]
-        body = {"archived": False, "dataSensitivity": "non_sensitive", "inputs": names}
-        answer = await self._client.request("POST", f"crm/properties/{{version}}/{kind}/batch/read", body)
-        results = answer.document.get("results") or ()
+        results = await self._defined(kind, self._fields.names(kind), archived=False)
         return {str(row["name"]): row for row in results if not row.get("archived")}
 
-    async def _make(self, rows: Sequence[Row]) -> None:
+    async def _defined(self, kind: Kind, names: Sequence[str], *, archived: bool) -> Sequence[Mapping[str, Any]]:
+        inputs = [{"name": name} for name in names]
+        body = {"archived": archived, "dataSensitivity": "non_sensitive", "inputs": inputs}
+        answer = await self._client.request("POST", f"crm/properties/{{version}}/{kind}/batch/read", body)
+        return answer.document.get("results") or ()
+
+    async def _make(self, rows: Sequence[Row]) -> dict[Kind, str]:
+        """Make the properties of *rows*; return, by kind, the key properties that nothing can have a value in yet."""
         wanted = ", ".join(described(row) for row in rows)
         by_hand = f"Or make them by hand: {wanted}; as single-line text, the id with unique values. {_SWITCH_OFF}"
         if not self._create:
@@ -229,20 +231,33 @@ class Desk:
         try:
             for kind in dict.fromkeys(row.kind for row in rows):
                 await self._post(f"{kind}/groups", {"name": GROUP, "label": "Stibnite"})
+            made = {}
             for row in rows:
-                await self._post(row.kind, _definition(row))
+                empty = row.field in KEYS and await self._is_unheard_of(row)
+                if await self._post(row.kind, _definition(row)) and empty:
+                    made[row.kind] = row.property
         except SinkHeld as error:
             hint = f"{error.hint} {by_hand}"
             raise SinkHeld(error.message, hint=hint, retry_after_s=error.retry_after_s) from error
+        return made
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> None:
-        """Make a property or a group; one that is there already is looked at afterwards, like every other."""
+    async def _is_unheard_of(self, row: Row) -> bool:
+        """Return whether there was never such a property: HubSpot brings a deleted one back with what was in it."""
+        try:
+            return not await self._defined(row.kind, [row.property], archived=True)
+        except Refused:
+            return False
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> bool:
+        """Make a property or a group; return False for one that is there already, it is looked at like every other."""
         try:
             await self._client.request("POST", f"crm/properties/{{version}}/{path}", body)
         except Refused as error:
             if error.status != 409:
                 hint = f"{error.hint} Make it by hand, or switch the field off."
                 raise SinkHeld(f"HubSpot does not make {body['name']}: {error.message}", hint=hint) from error
+            return False
+        return True
 
 
 _SWITCH_OFF = 'Fields that you do not want are switched off with `properties = {record_field = ""}`.'

@@ -100,7 +100,7 @@ class HubspotSettings(SinkSettings):
     """
 
     USUAL_DELIVERY: ClassVar[DeliveryOverride] = DeliveryOverride.model_validate(
-        {"timeout": "600s", "lease": "660s", "concurrency": 16}
+        {"timeout": "600s", "lease": "660s", "concurrency": 48}
     )
 
     kind: Literal["hubspot"]

@@ -19,15 +19,16 @@ class Known:
     """What is remembered about one contact or company.
 
     Attributes:
-        record_id: Its record id; None when a write was begun and nobody saw its end, or when it was lost.
+        record_id: Its record id; None when a creation was begun and nobody saw its end, or when it was lost.
         content: Fingerprint of what HubSpot last acknowledged.
         fills: Fingerprint of the part of it that only fills blanks.
         checked_at_ms: When HubSpot acknowledged it.
         received_at_ms: When the delivery came that it is from; an older one never overwrites it.
         batch: The `Batch.key` that wrote it last, or that began to.
-        outcome: What that batch's answer was or, without a record id, would be.
+        outcome: What that batch's answer was or, while only begun, would be.
         message: The answer's message.
         companies: Record ids of the companies that a contact is associated with.
+        begun: Whether `batch` began to write it and nobody saw the end.
     """
 
     record_id: str | None = None
@@ -39,6 +40,7 @@ class Known:
     outcome: str = ""
     message: str | None = None
     companies: tuple[str, ...] = ()
+    begun: bool = False
 
     def answer(self, position: int) -> Outcome:
         """Return the outcome that `batch` was given."""
@@ -71,6 +73,7 @@ _SHORT = {
     "outcome": "outcome",
     "message": "message",
     "companies": "companies",
+    "begun": "begun",
 }
 
 
@@ -97,14 +100,23 @@ class State:
         if known:
             await self._memory.remember({self._name(kind, key): item.to_document() for key, item in known.items()})
 
-    async def is_complete(self) -> bool:
-        """Return whether every contact and company of ours in the account was written by this memory's sink."""
-        name = f"{self._account_id}/complete"
-        return bool((await self._memory.recall([name])).get(name))
+    async def complete(self, keys: Mapping[Kind, str]) -> frozenset[Kind]:
+        """Return the kinds of which everything that has a value in the key property was written by this memory's sink.
 
-    async def set_complete(self) -> None:
-        """Say that the account has nothing of ours yet: its key properties were made just now."""
-        await self._memory.remember({f"{self._account_id}/complete": True})
+        Args:
+            keys: The key property of each kind.
+        """
+        names = {self._made(kind, name): kind for kind, name in keys.items()}
+        documents = await self._memory.recall(list(names))
+        return frozenset(kind for name, kind in names.items() if documents.get(name))
+
+    async def set_complete(self, keys: Mapping[Kind, str]) -> None:
+        """Say that nothing in the account has a value in these key properties yet: they were made just now."""
+        if keys:
+            await self._memory.remember({self._made(kind, name): True for kind, name in keys.items()})
+
+    def _made(self, kind: Kind, name: str) -> str:
+        return f"{self._account_id}/complete/{kind}/{name}"
 
     def _name(self, kind: Kind, key: str) -> str:
         return f"{self._account_id}/{kind}/{hashlib.sha256(key.encode()).hexdigest()[:32]}"

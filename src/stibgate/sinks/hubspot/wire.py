@@ -1,6 +1,7 @@
 """The connection to HubSpot: bounded in time and size, no redirects, no cookies, the token in no error."""
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,7 +69,18 @@ class Wire:
         except TimeoutError:
             return Again(Trouble.BROKEN, "HubSpot did not answer in time")
         except (aiohttp.ClientError, OSError) as error:
-            return Again(Trouble.BROKEN, f"the connection to HubSpot failed ({type(error).__name__})")
+            return Again(Trouble.BROKEN, f"the connection to HubSpot failed: {_cause(error)}")
+
+
+def _cause(error: aiohttp.ClientError | OSError) -> str:
+    """Return why in the system's words, which name no address; else in ours."""
+    system = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    number = system.errno if isinstance(system, OSError) else None
+    if number is not None and number > 0:
+        return os.strerror(number)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known here"
+    return "it was cut" if isinstance(error, aiohttp.ServerDisconnectedError) else type(error).__name__
 
 
 def encode(document: Mapping[str, Any]) -> bytes:

@@ -5,8 +5,8 @@ or that we know by a weaker key is never torn apart. What is not found is upsert
 write whose answer was lost is found again, and never doubled.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from stibgate.domain.task import OutcomeKind
@@ -33,7 +33,7 @@ class Run:
         now_ms: Now.
         skip_ms: For how long an acknowledged content is not sent again.
         forced: Everything is compared with HubSpot again, also what nothing has changed in.
-        complete: Whether what is not remembered cannot be in HubSpot under our key.
+        complete: Of which kinds what is not remembered cannot be in HubSpot under our key.
         adopt: Whether records that are not ours are taken over.
         replay: An operator asks for everything again, also when something newer was written.
         left_out: By kind of object, the properties that HubSpot does not let anybody write at present.
@@ -45,7 +45,7 @@ class Run:
     now_ms: int
     skip_ms: int
     forced: bool
-    complete: bool
+    complete: Collection[Kind]
     adopt: bool
     replay: bool
     left_out: Callable[[Kind], Iterable[str]]
@@ -112,10 +112,10 @@ class Work:
             and run.now_ms - known.checked_at_ms < run.skip_ms
         )
 
-    def was_begun(self, run: Run) -> bool:
-        """Return whether an earlier attempt at this very batch has begun to create it."""
+    def begun(self, run: Run) -> OutcomeKind | None:
+        """Return what an earlier attempt at this very batch has begun and nobody saw the end of: created or updated."""
         known = self.known
-        return known is not None and known.record_id is None and known.batch == run.batch and bool(known.outcome)
+        return OutcomeKind(known.outcome) if known and known.begun and known.batch == run.batch else None
 
     def take(self, found: Found, *, claim: bool) -> None:
         """Say that it is *found*; *claim* it by writing our key to it."""
@@ -190,9 +190,10 @@ class Writing:
             if not still:
                 return
             await self._locate(still, run)
-            await self._begin([work for work in still if work.open and work.record_id is None], run)
+            # Before the update: what turns out there not to be where it was is looked for first.
+            new = [work for work in still if work.open and work.record_id is None]
             await self._update([work for work in still if work.open and work.record_id is not None], run)
-            await self._create([work for work in still if work.open and work.record_id is None], run)
+            await self._create(new, run)
         for work in works:
             if work.open:
                 work.refuse(Refusal(code="UNSETTLED", message="HubSpot gave contradictory answers about the record"))
@@ -200,9 +201,9 @@ class Writing:
     async def _locate(self, works: Sequence[Work], run: Run) -> None:
         await self._read_by_id([work for work in works if work.record_id and work.there is None], run)
         homeless = [work for work in works if not work.record_id]
-        unsure = [work for work in homeless if not work.looked and (work.look or not run.complete)]
+        unsure = [work for work in homeless if not work.looked and (work.look or self._kind not in run.complete)]
         if unsure:
-            found = await self._read({work.key: work for work in unsure}, id_property=self._key_property)
+            found = await self._read([work.key for work in unsure], id_property=self._key_property)
             for work in unsure:
                 work.looked = True
                 if work.key in found:
@@ -210,22 +211,33 @@ class Writing:
         await self._habits.find([work for work in homeless if not work.record_id], run)
 
     async def _read_by_id(self, works: Sequence[Work], run: Run) -> None:
-        readers = {work.record_id: work for work in works if work.record_id and _needs_reading(work, run)}
-        found = await self._read(readers, id_property=None) if readers else {}
-        for record_id, work in readers.items():
+        readers = [(work, work.record_id) for work in works if work.record_id and _needs_reading(work, run)]
+        found = await self._read([record_id for _, record_id in readers], id_property=None) if readers else {}
+        for work, record_id in readers:
             if record_id in found:
                 work.take(found[record_id], claim=not found[record_id].properties.get(self._key_property))
             else:
                 work.lose()
 
-    async def _read(self, ids: Mapping[str, Work], *, id_property: str | None) -> Mapping[str, Found]:
-        return await self._objects.read(self._kind, list(ids), id_property=id_property, properties=self._names)
+    async def _read(self, ids: Sequence[str], *, id_property: str | None) -> Mapping[str, Found]:
+        return await self._objects.read(self._kind, ids, id_property=id_property, properties=self._names)
 
-    async def _begin(self, works: Sequence[Work], run: Run) -> None:
-        """Remember that these are about to be created: when the answer is lost, the next attempt knows."""
-        created = OutcomeKind.CREATED.value
-        begun = {work.key: Known(batch=run.batch, outcome=created) for work in works if not work.was_begun(run)}
-        await run.state.remember(self._kind, begun)
+    async def _begin(self, works: Sequence[Work], kind: OutcomeKind, run: Run) -> None:
+        """Remember what is about to become of these: when the answer is lost, the next attempt knows."""
+        new = kind is OutcomeKind.CREATED
+        documents = {
+            work.key: replace(
+                Known() if new else work.known or Known(),
+                content="",
+                fills="",
+                batch=run.batch,
+                outcome=str(kind),
+                begun=True,
+            )
+            for work in works
+            if work.begun(run) not in {OutcomeKind.CREATED, kind}
+        }
+        await run.state.remember(self._kind, documents)
 
     async def _update(self, works: Sequence[Work], run: Run) -> None:
         inputs: list[tuple[Work, Input]] = []
@@ -241,12 +253,14 @@ class Writing:
             if properties:
                 inputs.append((work, Input(str(work.record_id), properties)))
             else:
-                work.kind = OutcomeKind.CREATED if work.was_begun(run) else OutcomeKind.UNCHANGED
+                work.kind = work.begun(run) or OutcomeKind.UNCHANGED
+        await self._begin([work for work, _ in inputs], OutcomeKind.UPDATED, run)
         results = await self._objects.update(self._kind, [item for _, item in inputs]) if inputs else ()
         for (work, _), result in zip(inputs, results, strict=True):
             self._took(work, result, run)
 
     async def _create(self, works: Sequence[Work], run: Run) -> None:
+        await self._begin(works, OutcomeKind.CREATED, run)
         inputs = [Input(work.key, for_new(work.wants), self._key_property) for work in works]
         results = await self._objects.upsert(self._kind, inputs) if inputs else ()
         for work, result in zip(works, results, strict=True):
@@ -258,7 +272,7 @@ class Writing:
     def _took(self, work: Work, result: Written | Refusal, run: Run) -> None:
         if isinstance(result, Written):
             work.record_id = result.id
-            begun = work.was_begun(run) and not work.claim
+            begun = work.begun(run) is OutcomeKind.CREATED and not work.claim
             work.kind = OutcomeKind.CREATED if result.new or begun else OutcomeKind.UPDATED
         elif work.record_id is not None and _GONE.intersection({result.category, result.code}):
             work.lose()
