@@ -71,12 +71,12 @@ def test_a_dead_task_is_not_hidden_by_done(shop, came):
     name = came[1]["delivery_id"]
     error = "the drop folder is not a folder"
     lines = shop.rows("explain", name)
-    assert lines[-1]["what"] == f"{name} is now done, 1 task dead: 3 records not forwarded: {error}"
+    assert lines[-1]["what"] == f"{name} is now done; bad dead: 3 records not forwarded: {error}"
     task = shop.rows("tasks", "list", "--delivery", name)[0]["task_id"]
-    assert story(shop, task)[-1] == f"{task} is now dead: 3 records not forwarded: {error}"
+    assert story(shop, task)[-1] == f"{task} is now dead; bad dead: 3 records not forwarded: {error}"
     assert f"3 records not forwarded: {error}" in shop.run("deliveries", "show", name).out
     person = shop.run("deliveries", "show", name, "--records").objects[0]["person_id"]
-    assert story(shop, person)[-1].endswith(f"1 task dead: this record not forwarded: {error}")
+    assert story(shop, person)[-1].endswith(f"bad dead: this record not forwarded: {error}")
 
 
 def test_a_story_is_told_in_order_of_time_and_in_plain_words(shop, came):

@@ -180,7 +180,7 @@ def test_a_configuration_that_may_not_be_read_is_a_matter_of_permission(tmp_path
 def test_a_newer_store_is_left_alone(tmp_path):
     """A store that a newer stibgate wrote is 78, for `serve` and for every reading command, and is not changed."""
     config = configure(tmp_path)
-    assert stibgate("db", "migrate", "--config", config).out == "applied m001_first\n"
+    assert stibgate("db", "migrate", "--config", config).out == "applied m001_first, m002_forwarding\n"
     assert stibgate("db", "migrate", "--config", config).out == "the schema is current; nothing to do\n"
     store = tmp_path / "data/stibgate.db"
     with sqlite3.connect(store) as db:

@@ -29,6 +29,7 @@ def test_demo_does_the_main_job_and_keeps_what_it_made(tmp_path):
     rows = dropped(tmp_path / "out")
     assert len(rows) == 125
     assert set(rows.values()) == {1}
+    assert "HubSpot has 125 contacts, 32 companies, 125 associations" in ran.out
     config = tmp_path / "out/config.toml"
     listed = stibgate("deliveries", "list", "--json", "--config", config).objects
     assert sorted((one["state"], one["records"], one["duplicates"]) for one in listed) == [
@@ -36,8 +37,28 @@ def test_demo_does_the_main_job_and_keeps_what_it_made(tmp_path):
         ("done", 50, 0),
         ("done", 50, 1),
     ]
+    tasks = stibgate("tasks", "list", "--json", "--config", config).objects
+    assert (
+        sorted((one["sink"], one["state"]) for one in tasks) == [("crm", "delivered")] * 3 + [("drop", "delivered")] * 3
+    )
     assert stibgate("db", "check", "--config", config).lines[-1] == "ok"
     assert config.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.timeout(200)
+def test_demo_gets_through_a_storm(tmp_path):
+    """`demo --chaos` ends with 0: over every fault of the sandboxes each record arrives once, in files and in HubSpot."""
+    begun_s = time.monotonic()
+    ran = python_stibgate("demo", "--chaos", "--dir", tmp_path / "out", within_s=150)
+    print(f"demo --chaos: {time.monotonic() - begun_s:.1f} s")
+    assert ran.code == 0, ran
+    rows = dropped(tmp_path / "out")
+    assert len(rows) == 125
+    assert set(rows.values()) == {1}
+    assert re.search(r"HubSpot has 125 contacts, \d+ companies, 125 associations", ran.out)
+    hit = re.search(r"(\d+) of (\d+) kinds of fault hit", ran.out)
+    assert int(hit[1]) > 0.9 * int(hit[2])
+    assert stibgate("db", "check", "--config", tmp_path / "out/config.toml").lines[-1] == "ok"
 
 
 def test_demo_without_a_folder_leaves_the_working_folder_alone(tmp_path):

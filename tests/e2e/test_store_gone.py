@@ -24,6 +24,7 @@ def test_nothing_is_acknowledged_into_a_deleted_file(tmp_path, harm):
     gateway = Gateway(configure(tmp_path))
     with gateway:
         assert gateway.push(push_body(1, serial=1)).status == 202
+        gateway.settled()  # else what goes on in the background may notice it before the next request does
         harm(tmp_path / "data")
         assert gateway.push(push_body(1, serial=2)).status == 503
         until("it has ended", lambda: gateway.process.poll() is not None)

@@ -90,6 +90,7 @@ def test_it_takes_records(env, tmp_path):
     assert len({one["person_id"] for one in people}) == 4
     listed = python_stibgate("sinks", "list", "--json", "--config", config, env=env)
     [row] = listed.objects
+    assert row.pop("state")["circuit"] == "closed"
     assert row == {
         "sink": "people",
         "kind": "jsonlog",

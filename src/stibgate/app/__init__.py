@@ -7,30 +7,35 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlite_utils import Database
 
 from stibgate.app.gateway import Gateway
-from stibgate.app.parts import new_id, now_ms, source_of
+from stibgate.app.parts import new_id, now_ms, operations_of, source_of
+from stibgate.app.token import admin_token
 from stibgate.config import Settings
 from stibgate.errors import NoStore
+from stibgate.pipeline.operations import Operations
 from stibgate.stores import Ledger
 from stibgate.stores.connection import open_writer, sqlite_version
 from stibgate.stores.ledger import open_ledger
 from stibgate.stores.lock import InstanceLock
 from stibgate.stores.migrations import migrate
+from stibgate.stores.sqlite import SqliteStore
 from stibgate.stores.statements import unpin
 
 __all__ = [
     "Gateway",
+    "admin_token",
     "migrate_store",
     "new_id",
     "now_ms",
     "open_store_ledger",
+    "operate",
     "pinned_schemes",
     "serve",
     "source_of",
@@ -41,6 +46,8 @@ __all__ = [
 log = structlog.get_logger("stibgate.service")
 
 GC_THRESHOLD = 20_000
+
+T = TypeVar("T")
 
 
 def open_store_ledger(settings: Settings) -> Ledger:
@@ -79,6 +86,23 @@ def unpin_source(settings: Settings, source: str) -> bool:
     with _offline(settings) as database:
         migrate(database)
         return unpin(database, source)
+
+
+async def operate(settings: Settings, work: Callable[[Operations], Awaitable[T]]) -> T:
+    """Return what *work* returns, done on a store that no service is using.
+
+    Raises:
+        NoStore: Nothing was ever received.
+        StoreLocked: A service is running on it.
+        SchemaTooNew: A newer stibgate wrote it.
+    """
+    storage = settings.storage
+    open_store_ledger(settings).close()  # raises before a store is made that nobody asked for
+    store = SqliteStore(storage.path, durability=storage.durability, commit_max_rows=storage.commit_max_rows)
+    try:
+        return await work(operations_of(settings, store))
+    finally:
+        await store.close()
 
 
 @contextmanager

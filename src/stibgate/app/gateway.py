@@ -9,17 +9,27 @@ import structlog
 
 from stibgate import __version__
 from stibgate.app.listeners import admin_runner, listen, public_runner
-from stibgate.app.parts import new_id, new_request_id, now_ms, policy_of, source_of
+from stibgate.app.parts import (
+    SinkMemory,
+    new_id,
+    new_request_id,
+    now_ms,
+    operations_of,
+    policy_of,
+    source_of,
+)
+from stibgate.app.token import admin_token
 from stibgate.config import Settings
 from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreFull, StoreUnavailable
 from stibgate.normalise import Rules, warm
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout
-from stibgate.pipeline.intake import Intake
+from stibgate.pipeline.intake import Dedupe, Intake
 from stibgate.pipeline.worker import Worker
-from stibgate.sinks import Sink
+from stibgate.sinks import Sink, SinkContext
 from stibgate.stores.connection import sqlite_version
 from stibgate.stores.sqlite import SqliteStore
+from stibgate.web.admin import AdminApi
 from stibgate.web.limits import InFlight, RateLimiter
 from stibgate.web.receiver import Receiver, ReceiverSettings
 
@@ -29,6 +39,8 @@ SINK_READY_S = 1.0
 """How long the start waits for a sink; a slower one becomes ready in its own time, and its tasks wait."""
 SINK_CLOSED_S = 2.0
 
+_DICE = random.Random()  # noqa: S311  (jitter)
+
 _SLOW = "Its disk or network does not answer; its tasks wait, and are tried again by themselves."
 
 
@@ -37,6 +49,9 @@ class Gateway:
 
     Args:
         settings: A checked configuration.
+
+    Attributes:
+        operations: What operators can do, once it has started.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -69,23 +84,24 @@ class Gateway:
         self._stack.push_async_callback(self._store.close)
         outlets = await self._open_outlets()
         self._in_flight = InFlight(server.limits.concurrency, server.limits.bytes_in_flight)
+        self._router = self._settings.router()
         self._worker = Worker(
             self._store,
             Fanout(
                 self._store,
-                {name: source.routes for name, source in self._settings.sources.items()},
+                self._router,
                 Rules(**self._settings.normalise.model_dump()),
                 now_ms=now_ms,
                 new_id=lambda: new_id("tsk"),
                 first_delays_s={name: outlet.policy.schedule_s[0] for name, outlet in outlets.items()},
             ),
-            Dispatcher(self._store, outlets, now_ms=now_ms, jitter=random.Random().random),  # noqa: S311  (jitter)
+            Dispatcher(self._store, outlets, now_ms=now_ms, jitter=_DICE.random, hash_key=self._store.hash_key),
             now_ms=now_ms,
             busy=lambda: self._receiver.busy,
         )
         self._receiver = await self._make_receiver()
         # Undone in reverse: the public door closes first, then the worker drains while /readyz says so.
-        admin = admin_runner(alive=lambda: self._store.alive, ready=self._ready)
+        admin = admin_runner(alive=lambda: self._store.alive, ready=self._ready, api=self._admin_api())
         self.admin_url = await listen(admin, server.admin_address, "server.admin_bind", self._stack)
         self._stack.push_async_callback(self._stop_worker)
         public = public_runner(self._receiver.handle, keepalive_s=server.keepalive)
@@ -153,7 +169,8 @@ class Gateway:
         """Open every sink; one that is not ready now is tried with its first batch."""
         outlets = {}
         for name, sink_settings in self._settings.sinks.items():
-            sink = sink_settings.build(name, now_ms=now_ms)
+            context = SinkContext(name, now_ms, _DICE.random, SinkMemory(name, self._store))
+            sink = sink_settings.build(context)
             try:
                 async with asyncio.timeout(SINK_READY_S):
                     await sink.open()
@@ -181,8 +198,8 @@ class Gateway:
             pins=await self._store.pins(),
             now_ms=now_ms,
             new_id=lambda: new_id("dlv"),
-            dedupe_keys_ms=round(retention.dedupe_keys * 1000),
-            dedupe_window_ms=round(retention.dedupe_window * 1000),
+            dedupe=Dedupe(round(retention.dedupe_keys * 1000), round(retention.dedupe_window * 1000)),
+            router=self._router,
             on_admitted=self._worker.wake,
         )
         return Receiver(
@@ -193,6 +210,11 @@ class Gateway:
             check_space=self._store.check_disk,
             new_request_id=new_request_id,
         )
+
+    def _admin_api(self) -> AdminApi:
+        self.operations = operations_of(self._settings, self._store, wake=self._worker.wake_all)
+        rules = Rules(**self._settings.normalise.model_dump())
+        return AdminApi(self.operations, token=admin_token(self._settings.storage.path), rules=rules)
 
     def _ready(self) -> Mapping[str, str]:
         store, space = "ok" if self._store.alive else "cannot write", "ok"

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from stibgate.app.parts import new_request_id
 from stibgate.errors import AddressInUse, ConfigError, PermissionRefused, Problem, StibgateError
+from stibgate.web.admin import AdminApi
 from stibgate.web.health import Checks, health_application
 from stibgate.web.protocol import QuietServer
 
@@ -39,10 +40,12 @@ def public_runner(handle: Handler, *, keepalive_s: float) -> web.ServerRunner:
     return web.ServerRunner(server, handle_signals=False, shutdown_timeout=ANSWERED_S)
 
 
-def admin_runner(*, alive: Callable[[], bool], ready: Checks) -> web.AppRunner:
+def admin_runner(*, alive: Callable[[], bool], ready: Checks, api: AdminApi) -> web.AppRunner:
     """Return the admin listener."""
+    app = health_application(alive=alive, ready=ready)
+    api.add_to(app)
     return web.AppRunner(
-        health_application(alive=alive, ready=ready),
+        app,
         handle_signals=False,
         access_log=None,
         keepalive_timeout=ADMIN_KEEPALIVE_S,

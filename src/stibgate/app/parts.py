@@ -1,13 +1,23 @@
 """Settings into parts, and what only the composition root has: the clock and the source of ids."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import uuid_utils
 
-from stibgate.config import DeliverySettings, SourceSettings
+from stibgate.config import DeliverySettings, Settings, SourceSettings
 from stibgate.domain.backoff import Policy
+from stibgate.domain.circuit import CircuitPolicy
+from stibgate.pipeline.operations import Operations
 from stibgate.pipeline.source import Auth, Source, StalePolicy
 from stibgate.signatures import Secret, candidates
+from stibgate.stores import Memories
+from stibgate.stores.sqlite import SqliteStore
+
+OPEN_FOR_MAX_S = 600.0
+"""Up to here a breaker's time doubles, unless it begins with more."""
 
 
 def now_ms() -> int:
@@ -27,7 +37,47 @@ def new_request_id() -> str:
 
 def policy_of(delivery: DeliverySettings) -> Policy:
     """Return how patiently a sink is tried."""
-    return Policy(delivery.schedule, delivery.max_age, delivery.timeout, delivery.concurrency, delivery.lease)
+    circuit = delivery.circuit
+    return Policy(
+        delivery.schedule,
+        delivery.max_age,
+        delivery.timeout,
+        delivery.concurrency,
+        delivery.lease,
+        delivery.rate,
+        CircuitPolicy(
+            circuit.failures, circuit.open_for, max(circuit.open_for, OPEN_FOR_MAX_S), circuit.half_open_probes
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SinkMemory:
+    """One sink's part of what the store remembers."""
+
+    sink: str
+    memories: Memories
+
+    async def recall(self, keys: Sequence[str]) -> Mapping[str, Any]:
+        """Return the documents of those *keys* that are known."""
+        return await self.memories.recall(self.sink, keys)
+
+    async def remember(self, documents: Mapping[str, Any]) -> None:
+        """Keep *documents*."""
+        await self.memories.remember(self.sink, documents)
+
+
+def operations_of(settings: Settings, store: SqliteStore, *, wake: Callable[[], None] = lambda: None) -> Operations:
+    """Return what operators can do with *store*."""
+    return Operations(
+        store,
+        store.read,
+        settings.router(),
+        tuple(settings.sinks),
+        now_ms=now_ms,
+        new_id=lambda: new_id("tsk"),
+        wake=wake,
+    )
 
 
 def source_of(name: str, settings: SourceSettings) -> Source:
@@ -50,7 +100,6 @@ def source_of(name: str, settings: SourceSettings) -> Source:
         tolerance_s=settings.tolerance,
         future_tolerance_s=settings.future_tolerance,
         stale=StalePolicy(settings.stale),
-        routes=settings.routes,
         id_headers=settings.id_headers,
         ack_status=settings.ack_status,
     )

@@ -20,11 +20,11 @@ def check(*, config: Path | None) -> None:
 
     Exit code 78 when there is one.
     """
-    from stibgate.config import load
+    from stibgate.config import load, plug_in_notices
 
     loaded = load(config)
     loaded.require()
-    for notice in loaded.notices:
+    for notice in (*loaded.notices, *plug_in_notices()):
         click.echo(f"notice: {notice}", err=True)
     sources, sinks = len(loaded.settings.sources), len(loaded.settings.sinks)
     click.echo(f"config ok: {_count(sources, 'source')}, {_count(sinks, 'sink')}")
@@ -51,9 +51,14 @@ def show(*, config: Path | None, as_json: bool) -> None:
 
 @config.command()
 def schema() -> None:
-    """Print the JSON Schema of config.toml, for editors."""
-    from stibgate.config import json_schema
+    """Print the JSON Schema of config.toml, for editors.
 
+    It knows every kind of sink that is built in or installed.
+    """
+    from stibgate.config import json_schema, plug_in_notices
+
+    for notice in plug_in_notices():
+        click.echo(f"notice: {notice}", err=True)
     click.echo(json.dumps(json_schema(), indent=2))
 
 

@@ -1,7 +1,6 @@
 """`stibgate deliveries`: what came in, and what became of it."""
 
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -11,9 +10,10 @@ from typing import Any
 import click
 
 from stibgate.cli.context import config_option, json_option
+from stibgate.cli.operate import Request, selection_options
 from stibgate.cli.output import chosen, counted, delivery_row, moment, open_ledger, print_rows, printable, task_row
+from stibgate.cli.times import parse_time
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
-from stibgate.domain.instant import from_rfc3339
 from stibgate.domain.task import OutcomeKind, TaskState
 from stibgate.errors import StibgateError, UsageError
 from stibgate.stores import DeliveryFilter, Ledger, TaskFilter
@@ -23,7 +23,7 @@ PAGE = 500
 
 @click.group()
 def deliveries() -> None:
-    """List and show deliveries; needs no running service."""
+    """List, show and replay deliveries."""
 
 
 @deliveries.command("list")
@@ -95,6 +95,21 @@ def show(*, delivery_id: str, config: Path | None, as_json: bool, raw: bool, sho
     _print_delivery(document)
 
 
+@deliveries.command()
+@click.option("--state", type=chosen(DeliveryState))
+@click.option("--all", "all_", is_flag=True, help="Send records again that are done, too.")
+@selection_options
+def replay(request: Request) -> None:
+    """Send deliveries again: those with these IDs, or those that the filters name.
+
+    Quarantined and ignored ones are read and routed anew. Of the others every task is sent again with what is not
+    done of it, and sinks that they are routed to by now get theirs.
+    """
+    if request.unlimited:
+        raise UsageError("say what to replay", hint="Give ids or a filter, for example --since 2026-05-17.")
+    request.run("replays", request.body("deliveries"), verb="sent again")
+
+
 def describe(ledger: Ledger, delivery: StoredDelivery) -> dict[str, Any]:
     """Return a delivery with its tasks, outcomes, duplicates and conflicts, as the contract shows it."""
     sightings = ledger.sightings(delivery.delivery_id)
@@ -121,6 +136,7 @@ def _task(ledger: Ledger, delivery: StoredDelivery, task: Any) -> dict[str, Any]
     people = {r.position: r.person_id for r in ledger.records(delivery.delivery_id)} if refused else {}
     return {
         **task_row(task),
+        "records": task.records,
         "outcomes": dict(Counter(str(outcome.kind) for outcome in outcomes)),
         "refused": [
             {
@@ -148,7 +164,7 @@ def _print_delivery(document: dict[str, Any]) -> None:
         click.echo(f"{'task':20} {task['task_id']}  {task['sink']}  {task['state']}  {tries}  {counts}")
         words = [printable(task["error"])] if task["error"] else []
         if task["state"] in {TaskState.DEAD, TaskState.CANCELLED}:
-            left = document["records"] - sum(task["outcomes"].values())
+            left = task["records"] - sum(task["outcomes"].values())
             words.insert(0, f"{counted(left, 'record')} not forwarded")
         if words:
             click.echo(f"{'':20} {': '.join(words)}")
@@ -176,21 +192,9 @@ def _filter(filters: dict[str, Any]) -> DeliveryFilter:
         search_id=filters["search_id"],
         job_id=filters["job_id"],
         partner_customer_id=filters["customer"],
-        since_ms=_time(filters["since"], "--since"),
-        until_ms=_time(filters["until"], "--until"),
+        since_ms=None if filters["since"] is None else parse_time(filters["since"], "--since"),
+        until_ms=None if filters["until"] is None else parse_time(filters["until"], "--until"),
     )
-
-
-def _time(text: str | None, option: str) -> int | None:
-    if text is None:
-        return None
-    try:
-        return from_rfc3339(f"{text}T00:00:00Z" if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else text)
-    except ValueError as error:
-        raise UsageError(
-            f"{option} {text!r} is neither a date nor a time with its offset",
-            hint="Write it like 2026-05-17, which is midnight UTC, or like 2026-05-17T18:42:10Z.",
-        ) from error
 
 
 def _sequence(cursor: str | None) -> int | None:

@@ -4,13 +4,13 @@ import http.client
 import json
 import sys
 import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from stibgate.cli.context import config_option, json_option
+from stibgate.cli.direct import open_direct
 from stibgate.cli.output import base_url, cause, checked_url, printable
 from stibgate.errors import EXIT_UNREACHABLE, ServiceUnreachable
 
@@ -46,7 +46,7 @@ def _ask(url: str, timeout_s: float) -> dict[str, Any]:
     hint = "Is `stibgate serve` running, and is this its admin_bind?"
     try:
         try:
-            answer = urllib.request.urlopen(f"{url}/readyz", timeout=timeout_s)  # noqa: S310  (http, by configuration)
+            answer: IO[bytes] = open_direct(f"{url}/readyz", timeout_s=timeout_s)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:

@@ -18,6 +18,7 @@ from aiohttp import web
 from stibgate.app import Gateway
 from stibgate.config import Settings, load, template
 from stibgate.errors import AddressInUse, StibgateError, UsageError
+from stibgate.sandbox.hubspot import HubSpotSandbox
 from stibgate.sandbox.server import serve
 from stibgate.sandbox.stibnite import StibniteSandbox
 
@@ -25,6 +26,13 @@ ORIGIN = "https://partner.example"
 CONFIG = "config.toml"
 DEV_MARK = "# Written by stibgate dev."
 _DEV_HEAD = f"{DEV_MARK} Every start writes it anew, and keeps nothing of it but the token and the first secret.\n"
+_CRM = """
+# The sandbox's HubSpot; with an account of your own there is only the token.
+[sinks.crm]
+kind = "hubspot"
+base_url = "{url}"
+token = "{token}"
+"""
 USER = {"customer_id": "acme", "customer_name": "Acme", "user_id": "dana"}
 
 
@@ -34,7 +42,8 @@ class Stage:
 
     Attributes:
         folder: Holds config.toml, the store, the drops and the log.
-        sandbox_url: Where the sandbox answers.
+        sandbox_url: Where Stibnite's sandbox answers.
+        hubspot_url: Where HubSpot's sandbox answers.
         embed_key: The public loader key whose pushes come to the gateway.
     """
 
@@ -44,6 +53,8 @@ class Stage:
     gateway: Gateway
     sandbox: StibniteSandbox
     sandbox_url: str
+    hubspot: HubSpotSandbox
+    hubspot_url: str
     embed_key: str
     http: aiohttp.ClientSession
 
@@ -85,6 +96,18 @@ class Stage:
             if cursor is None:
                 return
 
+    async def crm(self, kind: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield HubSpot's objects of *kind* as its API lists them, with the companies that belong to contacts."""
+        after = "0"
+        while after:
+            query = f"limit=100&properties=stibnite_person_id&associations=companies&after={after}"
+            headers = {"Authorization": f"Bearer {self.hubspot.token}"}
+            path = f"/crm/objects/2026-03/{kind}?{query}"
+            page = await _call(self.http, self.hubspot_url, "GET", path, None, headers)
+            for one in page["results"]:
+                yield one
+            after = page.get("paging", {}).get("next", {}).get("after", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -103,6 +126,7 @@ async def stage(
     admin: int | None = None,
     sandbox_port: int = 0,
     head: str = "",
+    delivery: str = "",
     kept: Kept | None = None,
 ) -> AsyncIterator[Stage]:
     """Start sandbox and gateway in *folder*, registered with each other; stop both at the end.
@@ -112,8 +136,9 @@ async def stage(
         seed: Which invented people there are.
         public: Port of the public listener; None takes a free one.
         admin: Port of the admin listener; None takes a free one.
-        sandbox_port: Port of the sandbox; 0 takes a free one.
+        sandbox_port: Port of Stibnite's sandbox; 0 takes a free one.
         head: First lines of config.toml.
+        delivery: Its `[delivery]`, as TOML; empty for the defaults.
         kept: What proves a delivery since an earlier start, and still does.
 
     Raises:
@@ -123,7 +148,12 @@ async def stage(
     base = f"http://127.0.0.1:{public}"
     token = kept.token if kept else secrets.token_urlsafe(32)
     sandbox = StibniteSandbox(seed=seed, now=time.time)
-    async with aiohttp.ClientSession() as http, _serve(sandbox.app(), sandbox_port) as sandbox_url:
+    hubspot = HubSpotSandbox(seed=seed, now=time.time)
+    async with (
+        aiohttp.ClientSession() as http,
+        _serve(sandbox.app(), sandbox_port) as sandbox_url,
+        _serve(hubspot.app(), 0) as hubspot_url,
+    ):
         key = {"x-api-key": sandbox.api_key}
         endpoint = await _call(http, sandbox_url, "POST", "/v1/webhooks/endpoints", {"url": f"{base}/hooks/jobs"}, key)
         loader = await _call(
@@ -137,7 +167,8 @@ async def stage(
         # The one that was printed before stays the first; with the same seed the sandbox issues it again.
         issued = endpoint["signing_secret"]
         signing = [kept.secret, issued] if kept and kept.secret != issued else [issued]
-        text = head + template(secrets=signing, token=token)
+        crm = _CRM.format(url=hubspot_url, token=hubspot.token)
+        text = head + template(secrets=signing, token=token, sinks=("drop", "crm"), more=crm + delivery)
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{public}").replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
         with _draft(folder, text) as draft:
             settings = load(draft, environ={}).settings
@@ -146,7 +177,18 @@ async def stage(
             try:
                 # Only who has the store and the ports may say what the configuration is.
                 config = draft.replace(folder / CONFIG)
-                yield Stage(folder, config, settings, gateway, sandbox, sandbox_url, loader["public_key"], http)
+                yield Stage(
+                    folder,
+                    config,
+                    settings,
+                    gateway,
+                    sandbox,
+                    sandbox_url,
+                    hubspot,
+                    hubspot_url,
+                    loader["public_key"],
+                    http,
+                )
             finally:
                 await sandbox.close()
                 await gateway.stop()

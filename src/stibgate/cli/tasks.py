@@ -5,14 +5,16 @@ from pathlib import Path
 import click
 
 from stibgate.cli.context import config_option, json_option
+from stibgate.cli.operate import Request, selection_options
 from stibgate.cli.output import chosen, open_ledger, print_rows, task_row
 from stibgate.domain.task import TaskState
+from stibgate.errors import UsageError
 from stibgate.stores import TaskFilter
 
 
 @click.group()
 def tasks() -> None:
-    """List tasks; needs no running service."""
+    """List, retry and cancel tasks."""
 
 
 @tasks.command("list")
@@ -35,13 +37,44 @@ def list_(
 ) -> None:
     """List tasks of every state, newest first."""
     where = TaskFilter(state=TaskState(state) if state else None, sink=sink, delivery_id=delivery_id)
+    print_tasks(config, where, as_json=as_json, limit=limit, cursor=cursor, empty="no tasks")
+
+
+def print_tasks(
+    config: Path | None, where: TaskFilter, *, as_json: bool, limit: int, cursor: int | None, empty: str
+) -> None:
+    """Print one page of the tasks that *where* holds for."""
     with open_ledger(config) as ledger:
         found = ledger.tasks(where, limit=limit, before=cursor)
     print_rows(
         [task_row(task) for _, task in found],
         as_json=as_json,
         columns=("task_id", "delivery_id", "sink", "state", "attempts", "next_attempt_at", "error"),
-        empty="no tasks",
+        empty=empty,
     )
     if len(found) == limit:
         click.echo(f"more: --cursor {found[-1][0]}", err=True)
+
+
+@tasks.command()
+@click.option("--state", type=chosen(TaskState))
+@click.option("--all", "all_", is_flag=True, help="Send records again that are done, too.")
+@selection_options
+def retry(request: Request) -> None:
+    """Try tasks again now: those with these IDs (of tasks or deliveries), or those that the filters name."""
+    _limited(request, "retry")
+    request.run("replays", request.body("tasks"), verb="sent again")
+
+
+@tasks.command()
+@click.option("--state", type=chosen(TaskState))
+@selection_options
+def cancel(request: Request) -> None:
+    """End tasks that nobody works on: they are kept, and can be sent again later."""
+    _limited(request, "cancel")
+    request.run("cancellations", request.body("tasks"), verb="not sent")
+
+
+def _limited(request: Request, verb: str) -> None:
+    if request.unlimited:
+        raise UsageError(f"say what to {verb}", hint="Give ids or a filter, for example --sink NAME or --state dead.")

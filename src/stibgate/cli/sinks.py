@@ -1,0 +1,223 @@
+"""`stibgate sinks`: where records go, and whether they could go there now."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import click
+
+from stibgate.cli.context import config_option, json_option
+from stibgate.cli.operate import offline_option, operate, user
+from stibgate.cli.output import print_rows, printable
+from stibgate.domain.circuit import SinkState
+from stibgate.errors import EXIT_FAILED, NoStore, StibgateError, UsageError
+
+if TYPE_CHECKING:
+    from stibgate.config import AnySink, Settings
+    from stibgate.pipeline.operations import Operations
+    from stibgate.sinks import Finding
+
+ANSWER_MAX_S = 30.0
+"""How long a far side may take before it counts as one that does not answer."""
+
+
+@click.group()
+def sinks() -> None:
+    """List, test, pause and resume sinks."""
+
+
+@sinks.command("list")
+@config_option
+@json_option
+def list_(*, config: Path | None, as_json: bool) -> None:
+    """List sinks: where each leads, what routes lead there, and its tasks.
+
+    Needs no running service. A sink that is no longer configured is listed while tasks name it.
+    """
+    from stibgate.config import load
+    from stibgate.web.admin import sink_document
+
+    settings = load(config).settings
+    tasks, states = _known(settings)
+    gone = {name: None for name in tasks or () if name not in settings.sinks}
+    rows = []
+    for name, sink in {**settings.sinks, **gone}.items():
+        routes = _routes_to(name, settings)
+        counts = None if tasks is None else tasks.get(name, {})
+        state = states.get(name, SinkState(name))
+        rows.append(
+            {
+                "sink": name,
+                "kind": None if sink is None else sink.kind,
+                "destination": None if sink is None else destination(sink),
+                "routes": routes if as_json else ", ".join(routes) or None,
+                "state": sink_document(state) if as_json else _in_short(state),
+                "tasks": counts if as_json else _in_words(counts),
+            }
+        )
+    columns = ("sink", "kind", "destination", "routes", "state", "tasks")
+    print_rows(rows, as_json=as_json, columns=columns, empty="no sinks")
+
+
+def _in_short(state: "SinkState") -> str:
+    """Return whether a sink takes tasks, in a word or two."""
+    if state.paused:
+        return "paused"
+    if state.circuit.closed:
+        return "going"
+    return f"{'held' if state.circuit.held_since_ms is not None else state.circuit.state}: {state.circuit.reason}"
+
+
+@sinks.command()
+@click.argument("name")
+@config_option
+@offline_option
+def pause(*, name: str, config: Path | None, offline: bool) -> None:
+    """Start no more attempts at NAME: its tasks are kept as `paused` until it is resumed."""
+    changed = _change(name, "pause", config, offline=offline)
+    click.echo(f"{name} is paused; its tasks wait" if changed else f"{name} was paused already")
+
+
+@sinks.command()
+@click.argument("name")
+@config_option
+@offline_option
+def resume(*, name: str, config: Path | None, offline: bool) -> None:
+    """Go on with NAME at once, whether it was paused or left alone after failures."""
+    changed = _change(name, "resume", config, offline=offline)
+    click.echo(f"{name} goes on" if changed else f"nothing kept {name}")
+
+
+def _change(name: str, verb: str, config: Path | None, *, offline: bool) -> bool:
+    from stibgate.config import load
+
+    by = f"{user()}, by command"
+
+    async def work(operations: "Operations") -> dict[str, Any]:
+        changed = operations.pause(name, by=by) if verb == "pause" else operations.resume(name)
+        return {"changed": await changed}
+
+    path = f"/api/v1/sinks/{quote(name, safe='')}/{verb}?by={quote(by)}"
+    return bool(operate(load(config).settings, path, None, work, offline=offline)["changed"])
+
+
+@sinks.command()
+@click.argument("name", required=False)
+@config_option
+@json_option
+def test(*, name: str | None, config: Path | None, as_json: bool) -> None:
+    """Look whether NAME, or every sink, could take records now.
+
+    Nothing is written anywhere. Exit code 1 when something is in the way.
+    """
+    from stibgate.config import load
+    from stibgate.log import configure
+
+    settings = load(config).settings
+    if name is not None and name not in settings.sinks:
+        raise UsageError(
+            f"there is no sink {name!r}", hint=f"The configuration has {', '.join(settings.sinks) or 'none'}."
+        )
+    chosen = {name: settings.sinks[name]} if name is not None else settings.sinks
+    if not chosen:
+        click.echo("no sinks", err=True)
+    configure(level="warning", stream=sys.stderr.buffer)
+    found = asyncio.run(_look(chosen))
+    for sink, findings in zip(chosen, found, strict=True):
+        for finding in findings:
+            _print(sink, finding, as_json=as_json)
+    if not all(finding.ok for findings in found for finding in findings):
+        sys.exit(EXIT_FAILED)
+
+
+def destination(sink: "AnySink") -> str | None:
+    """Return where *sink* leads, without anything that may be a secret: a path, or the origin of a URL.
+
+    It is the first of its own keys that is one of the two.
+    """
+    for value in (getattr(sink, key) for key in type(sink).model_fields):
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, str) and "://" in value:
+            parts = urlsplit(value)
+            # The path of a web address may be a secret, as that of many webhooks is; that of a bucket is none.
+            path = "" if parts.scheme in {"http", "https"} else parts.path
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
+    return None
+
+
+def _routes_to(name: str, settings: "Settings") -> list[str]:
+    """Return what leads to the sink: routes by their name, then sources."""
+    from stibgate.config.routes import rules
+
+    routes = [route.name for route in rules(settings.routes) if name in route.to]
+    return routes + [f"sources.{source}" for source, own in settings.sources.items() if name in own.routes]
+
+
+def _known(
+    settings: "Settings",
+) -> tuple[Mapping[str, Mapping[str, int]] | None, Mapping[str, SinkState]]:
+    """Return tasks by sink and state, and what is known of sinks; None and nothing where nothing was received."""
+    from stibgate.app import open_store_ledger
+
+    try:
+        ledger = open_store_ledger(settings)
+    except NoStore:
+        return None, {}
+    with closing(ledger):
+        return ledger.task_counts(), ledger.sinks()
+
+
+def _in_words(counts: Mapping[str, int] | None) -> str | None:
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) if counts else None
+
+
+class _Blank:
+    """A memory that knows nothing and keeps nothing: looking must not change what a sink remembers."""
+
+    async def recall(self, keys: Sequence[str]) -> Mapping[str, Any]:
+        """Return nothing."""
+        del keys
+        return {}
+
+    async def remember(self, documents: Mapping[str, Any]) -> None:
+        """Keep nothing."""
+
+
+async def _look(chosen: Mapping[str, "AnySink"]) -> "list[Sequence[Finding]]":
+    return await asyncio.gather(*(_findings(name, sink) for name, sink in chosen.items()))
+
+
+async def _findings(name: str, settings: "AnySink") -> "Sequence[Finding]":
+    """Return what the sink's `check` saw; that it failed or did not answer is a finding too."""
+    from stibgate.app import now_ms
+    from stibgate.sinks import Finding, SinkContext
+
+    try:
+        sink = settings.build(SinkContext(name, now_ms, lambda: 0.5, _Blank()))
+        try:
+            async with asyncio.timeout(ANSWER_MAX_S):
+                return await sink.check()
+        finally:
+            await sink.close()
+    except StibgateError as error:
+        return [Finding(error.message, ok=False, hint=error.hint)]
+    except TimeoutError:
+        return [Finding(f"no answer within {ANSWER_MAX_S:g} s", ok=False, hint="Is its far side up and reachable?")]
+    except Exception as error:  # noqa: BLE001  (a sink from elsewhere may raise anything; its text may hold a secret)
+        return [Finding(f"the sink failed with {type(error).__name__}", ok=False, hint="This is a bug in the sink.")]
+
+
+def _print(sink: str, finding: "Finding", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"sink": sink, "ok": finding.ok, "what": finding.what, "hint": finding.hint}))
+        return
+    word = click.style("ok", fg="green") if finding.ok else click.style("not ok", fg="red")
+    click.echo(f"{sink}: {word}: {printable(finding.what)}")
+    if finding.hint:
+        click.echo(f"  hint: {printable(finding.hint)}")

@@ -1,0 +1,249 @@
+"""The admin API: what the command line's writing commands call while a service runs.
+
+Every call carries a bearer token; answers are JSON, errors RFC 9457 problems with a hint.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
+
+from aiohttp import web
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from stibgate.domain.circuit import SinkState
+from stibgate.domain.delivery import DeliveryState
+from stibgate.domain.instant import from_rfc3339, to_rfc3339
+from stibgate.domain.task import TaskState
+from stibgate.errors import StibgateError, StoreUnavailable, UsageError
+from stibgate.normalise import Rules, identifiers_of
+from stibgate.pipeline.operations import Operations, Report, Selection
+from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.web.problem import SERVER
+
+PREFIX = "/api/v1"
+IDS_MAX = 10_000
+TOLD_MAX = 500
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _state(text: str) -> str:
+    if text not in {*DeliveryState, *TaskState}:
+        raise ValueError("must be a state of deliveries or tasks")
+    return text
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class FilterBody(_Body):
+    """Which deliveries or tasks; every field that is given must hold."""
+
+    state: Annotated[str, AfterValidator(_state)] | None = None
+    source: str | None = None
+    event_type: str | None = None
+    since: str | None = None
+    until: str | None = None
+    search_id: str | None = None
+    job_id: str | None = None
+    partner_customer_id: str | None = None
+    error: str | None = None
+    person: str | None = None
+
+
+class SelectionBody(_Body):
+    """Ids, or a filter, of deliveries or of tasks.
+
+    Attributes:
+        of: What is meant.
+        ids: What exactly; a filter is not looked at then.
+        all: Send records again that are done.
+    """
+
+    of: Literal["deliveries", "tasks"] = "deliveries"
+    ids: Annotated[list[str], Field(max_length=IDS_MAX)] = []
+    filter: FilterBody = FilterBody()
+    sink: str | None = None
+    all: bool = False
+    dry_run: bool = False
+    by: Annotated[str, Field(max_length=100)] = "the admin API"
+
+    @classmethod
+    def read(cls, text: str | bytes) -> Self:
+        """Return what the JSON object *text* asks for.
+
+        Raises:
+            UsageError: It is not one, or not as the fields above say.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            told = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in error.errors())
+            raise UsageError(told[:TOLD_MAX], hint="The body is a JSON object; unknown members are refused.") from error
+
+    def selection(self, rules: Rules) -> Selection:
+        """Return what is meant.
+
+        Raises:
+            UsageError: A time or a person is not written as one, or a state is not one of these.
+        """
+        given = self.filter
+        states = DeliveryState if self.of == "deliveries" else TaskState
+        if given.state is not None and given.state not in set(states):
+            raise UsageError(f"{self.of} are never {given.state}", hint=f"One of {', '.join(states)}.")
+        where: DeliveryFilter | TaskFilter
+        if self.of == "deliveries":
+            where = DeliveryFilter(
+                state=None if given.state is None else DeliveryState(given.state),
+                event_type=given.event_type,
+                partner_customer_id=given.partner_customer_id,
+            )
+        else:
+            where = TaskFilter(state=None if given.state is None else TaskState(given.state))
+        where = replace(
+            where,
+            source=given.source,
+            search_id=given.search_id,
+            job_id=given.job_id,
+            error=given.error,
+            since_ms=_time(given.since, "since"),
+            until_ms=_time(given.until, "until"),
+        )
+        return Selection(where, self.ids, person_of(given.person, rules), self.sink)
+
+
+def person_of(text: str | None, rules: Rules) -> list[tuple[str, str]]:
+    """Return how a person who is asked for may stand in a record: by an id, or normalised as its fields are."""
+    if text is None:
+        return []
+    return [("person_id", text), ("prospect_id", text), *identifiers_of(text, rules)]
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """Return *report* as JSON."""
+    return {
+        "dry_run": report.dry_run,
+        "records": report.records,
+        "results": dict(report.results),
+        "sinks": dict(report.sinks),
+        "unknown": report.unknown,
+    }
+
+
+def sink_document(state: SinkState) -> dict[str, Any]:
+    """Return what is known of a sink as JSON."""
+    circuit = state.circuit
+    return {
+        "sink": state.sink,
+        "paused_at": None if state.paused_at_ms is None else to_rfc3339(state.paused_at_ms),
+        "paused_by": state.paused_by,
+        "circuit": str(circuit.state),
+        "held": circuit.held_since_ms is not None,
+        "open_until": None if circuit.open_until_ms is None else to_rfc3339(circuit.open_until_ms),
+        "failures": circuit.failures,
+        "reason": circuit.reason,
+    }
+
+
+class AdminApi:
+    """The calls of the admin API, behind one token.
+
+    Args:
+        operations: What operators can do.
+        token: The bearer token.
+        rules: As records are normalised; people are looked up so.
+    """
+
+    def __init__(self, operations: Operations, *, token: str, rules: Rules) -> None:
+        self._operations = operations
+        self._digest = hashlib.sha256(token.encode()).digest()
+        self._rules = rules
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the calls to *app*; what aiohttp itself refuses under their prefix is a problem too."""
+        app.middlewares.append(_as_problem)
+        app.router.add_post(f"{PREFIX}/replays", self._guarded(self._replay))
+        app.router.add_post(f"{PREFIX}/cancellations", self._guarded(self._cancel))
+        app.router.add_get(f"{PREFIX}/sinks", self._guarded(self._sinks))
+        app.router.add_post(f"{PREFIX}/sinks/{{name}}/pause", self._guarded(self._pause))
+        app.router.add_post(f"{PREFIX}/sinks/{{name}}/resume", self._guarded(self._resume))
+
+    def _guarded(self, handler: Handler) -> Handler:
+        """Return *handler* behind the token; what it refuses is a problem with a hint."""
+
+        async def checked(request: web.Request) -> web.StreamResponse:
+            if not hmac.compare_digest(hashlib.sha256(_bearer(request)).digest(), self._digest):
+                return _problem(401, "the token is missing or wrong", "Send `Authorization: Bearer TOKEN`.")
+            try:
+                return await handler(request)
+            except UsageError as error:
+                return _problem(400, error.message, error.hint)
+            except StibgateError as error:
+                return _problem(503 if isinstance(error, StoreUnavailable) else 500, error.message, error.hint)
+
+        return checked
+
+    async def _replay(self, request: web.Request) -> web.Response:
+        body = SelectionBody.read(await request.read())
+        selection = body.selection(self._rules)
+        report = await self._operations.replay(selection, forced=body.all, by=body.by, dry_run=body.dry_run)
+        return web.json_response(report_document(report))
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        body = SelectionBody.read(await request.read())
+        report = await self._operations.cancel(body.selection(self._rules), by=body.by, dry_run=body.dry_run)
+        return web.json_response(report_document(report))
+
+    async def _sinks(self, _request: web.Request) -> web.Response:
+        known = await self._operations.read(lambda ledger: ledger.sinks())
+        rows = [sink_document(known.get(name, SinkState(name))) for name in self._operations.sinks]
+        return web.json_response({"data": rows})
+
+    async def _pause(self, request: web.Request) -> web.Response:
+        by = request.query.get("by", "the admin API")[:100]
+        return web.json_response({"changed": await self._operations.pause(request.match_info["name"], by=by)})
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        return web.json_response({"changed": await self._operations.resume(request.match_info["name"])})
+
+
+@web.middleware
+async def _as_problem(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if not request.path.startswith(f"{PREFIX}/"):
+            raise
+        answer = _problem(error.status, error.reason, _HINTS.get(error.status, ""))
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
+
+
+_HINTS = {
+    404: "There is no such call; a newer command needs its service restarted.",
+    405: "The header Allow says how it is called.",
+    413: f"At most {IDS_MAX} ids at once; a filter can name more.",
+}
+
+
+def _bearer(request: web.Request) -> bytes:
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip().encode("utf-8", "surrogateescape") if kind.lower() == "bearer" else b""
+
+
+def _time(text: str | None, name: str) -> int | None:
+    try:
+        return None if text is None else from_rfc3339(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not a time", hint="Write it like 2026-05-17T18:42:10Z.") from error
+
+
+def _problem(status: int, title: str, hint: str) -> web.Response:
+    body = {"type": "about:blank", "title": title, "status": status, "hint": hint}
+    response = web.json_response(body, status=status, content_type="application/problem+json")
+    response.headers["Server"] = SERVER
+    return response
