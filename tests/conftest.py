@@ -6,8 +6,13 @@ import logging
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from stibgate.log import configure
+
+# How long an example takes says how busy the machine is, and nothing about the law.
+settings.register_profile("stibgate", deadline=None)
+settings.load_profile("stibgate")
 
 
 class Lines:
