@@ -6,7 +6,8 @@ import pytest
 
 from stibgate.domain.circuit import CLOSED, CircuitPolicy, CircuitState
 from stibgate.domain.task import Signal, TaskState
-from tests.stores.base import StoreLaws, created
+from stibgate.stores import ReplayResult
+from tests.stores.base import StoreLaws, created, replay
 from tests.stores.world import EVERY_TASK, HOUR_MS, NOW_MS, PATIENT
 
 BREAKER = CircuitPolicy(failures=3, open_for_s=30, open_for_max_s=600)
@@ -53,6 +54,23 @@ class CircuitLaws(StoreLaws):
         assert (opened.state, opened.failures, opened.open_until_ms) == (CircuitState.OPEN, 3, NOW_MS + 7 + OPEN_MS)
         assert (opened.held_since_ms, opened.reason) == (None, "503")
         assert opened == self.circuit()
+
+    @pytest.mark.parametrize("held", [False, True])
+    async def test_who_sends_again_gets_a_probe(self, store, held):
+        """A replay is not kept waiting by a breaker: one probe goes at once, and it decides as ever."""
+        await self.opened(store)
+        (waiting,) = [task for _, task in self.ledger.tasks(EVERY_TASK, limit=None) if task.delivery_id == "d2"]
+        if held:
+            (probe,) = await self.claim(store, at_ms=NOW_MS + OPEN_MS, policy=POLICY)
+            await self.fail(store, probe, signal=Signal.HELD, at_ms=NOW_MS + OPEN_MS, due_ms=NOW_MS + HOUR_MS)
+        at_ms = NOW_MS + OPEN_MS + 1
+        assert await store.replay_task(waiting.task_id, replay(at_ms)) is ReplayResult.REPLAYED
+        assert await store.next_due_ms("crm") <= at_ms
+        (probe,) = await self.claim(store, at_ms=at_ms, policy=POLICY)
+        assert await self.claim(store, at_ms=at_ms, policy=POLICY) == []
+        await self.fail(store, probe, at_ms=at_ms)
+        assert self.circuit().state is CircuitState.OPEN
+        assert self.circuit().open_until_ms > at_ms
 
     @pytest.mark.parametrize("signal", [Signal.TAKEN, Signal.SPLIT, Signal.REJECTED], ids=str)
     async def test_an_answer_between_failures(self, store, signal):

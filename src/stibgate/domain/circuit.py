@@ -146,6 +146,13 @@ def after_failure(circuit: Circuit, policy: CircuitPolicy, *, began_ms: int, now
     return Circuit(CircuitState.OPEN, failures, now_ms + open_for_ms, open_for_ms, held_since_ms, reason)
 
 
+def asked_again(circuit: Circuit, *, now_ms: int) -> Circuit:
+    """Return the breaker after an operator wants something sent now: a probe may go at once, and decides as ever."""
+    if circuit.open_until_ms is None:
+        return circuit
+    return replace(circuit, open_until_ms=min(circuit.open_until_ms, now_ms))
+
+
 def after_hold(circuit: Circuit, *, now_ms: int, until_ms: int, reason: str) -> Circuit:
     """Return the breaker after the sink said that it takes nothing until *until_ms*."""
     return Circuit(CircuitState.OPEN, circuit.failures, until_ms, 0, now_ms, reason)

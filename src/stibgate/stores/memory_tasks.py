@@ -16,6 +16,7 @@ from stibgate.domain.circuit import (
     after_hold,
     after_success,
     allowance,
+    asked_again,
     probing,
 )
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
@@ -269,6 +270,9 @@ class MemoryTasks:
             forced=replay.forced,
             records=len(owed),
         )
+        sink = self._sink(task.sink)
+        if not sink.circuit.closed:
+            self._sinks[task.sink] = replace(sink, circuit=asked_again(sink.circuit, now_ms=replay.at_ms))
         self._reopen(task.delivery_id)
         self._note(task.delivery_id, task_id, replay, task.state, len(pending))
         return ReplayResult.REPLAYED

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from stibgate.domain.circuit import asked_again
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.record import Record
 from stibgate.domain.task import DONE, Signal, Task, TaskState, transition
@@ -40,6 +41,9 @@ def replay_task(
         (task_id,),
     )
     _queue_again(db, task, sequence, replay, records=len(owed), positions=positions_text(owed, of=of))
+    state = sink_state(db, task.sink)
+    if not state.circuit.closed:
+        write_sink(db, replace(state, circuit=asked_again(state.circuit, now_ms=replay.at_ms)))
     records = _records(db, task.delivery_id, pending)
     name_persons(db, task.sink, sequence, records, hash_key=hash_key)
     _note(db, task.delivery_id, task_id, replay, state=task.state, records=len(pending))
