@@ -1,8 +1,10 @@
 """A receiver that keeps raw bytes, a clock that stands, and a sandbox on loopback."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,9 +104,11 @@ class World:
     async def listen(self, receiver: Receiver, **more: Any) -> dict[str, Any]:
         return await self.call("POST", "/v1/webhooks/endpoints", {"url": receiver.url, **more})
 
-    async def embed(self, url: str | None, *, customer: str = "partner-customer-123", **more: Any) -> str:
-        """Return the embed token of a customer whose pushes go to *url*."""
-        asked = {"allowed_origins": ["https://partner.example"], "result_delivery_url": url}
+    async def embed(
+        self, url: str | None, *, customer: str = "partner-customer-123", key: dict[str, Any] | None = None, **more: Any
+    ) -> str:
+        """Return the embed token of a customer whose pushes go to *url*, with a new embed key."""
+        asked = {"allowed_origins": ["https://partner.example"], "result_delivery_url": url, **(key or {})}
         key = await self.call("POST", "/v1/prospecting/embed-keys", asked)
         asked = {"partner_key": key["public_key"], "customer_id": customer, **more}
         session = await self.call("POST", "/v1/prospecting/embed-sessions", asked, origin="https://partner.example")
@@ -126,6 +130,13 @@ async def make_world(aiohttp_client, clock: Clock) -> MakeWorld:
 @pytest.fixture
 async def world(make_world: MakeWorld) -> World:
     return await make_world()
+
+
+@pytest.fixture
+def example() -> Callable[[str], Any]:
+    """Return a function that reads one of the document's example responses."""
+    folder = Path(__file__).parent / "examples"
+    return lambda name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def shape(value: Any) -> Any:

@@ -227,6 +227,13 @@ async def test_usage(world, shape):
         ("POST", "/v1/webhooks/endpoints"),
         ("DELETE", "/v1/webhooks/endpoints/x"),
         ("POST", "/v1/prospecting/embed-keys"),
+        ("GET", "/v1/persons/search"),
+        ("GET", "/v1/persons/search/taxonomy"),
+        ("GET", "/v1/persons/lookup"),
+        ("GET", "/v1/domains"),
+        ("GET", "/v1/companies/example.com/people"),
+        ("GET", "/v1/partner-customers/x/wallet"),
+        ("POST", "/v1/partner-customers/x/wallet/credits"),
     ],
 )
 @pytest.mark.parametrize("key", ["", "stib_live_wrong", "schlüssel"])

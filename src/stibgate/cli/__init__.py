@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": _Entry("serve", "serve", "Run the gateway until SIGTERM."),
     "demo": _Entry("demo", "demo", "Do the whole main job here, once, and show the result."),
     "dev": _Entry("demo", "dev", "Run sandbox and gateway on this machine until ^C."),
+    "sandbox": _Entry("sandbox", "sandbox", "Run Stibnite, The Hog and HubSpot on this machine until SIGTERM."),
     "init": _Entry("init", "init", "Write a commented config.toml with fresh secrets."),
     "config": _Entry("config", "config", "Check, show or describe the configuration."),
     "trigger": _Entry("trigger", "trigger", "Send signed sample deliveries to a running gateway."),

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from stibgate.domain.instant import to_rfc3339
 from stibgate.sandbox.dice import Random, dice
 from stibgate.sandbox.people import People
+from stibgate.sandbox.stibnite.cursors import Cursors
+from stibgate.sandbox.stibnite.limits import RateLimit
 
 
 class Account:
@@ -18,21 +20,26 @@ class Account:
     Args:
         seed: Which world; ids, keys and secrets follow from it, in the order in which they are asked for.
         now: Seconds since the Unix epoch.
+        requests_a_minute: Its rate limit.
 
     Attributes:
         api_key: The account's only key, recognisable as a sandbox's.
         people: Whom there is to sell.
         requests: Successful requests that carried the key.
-        billable_records: Records billed so far, by jobs and by pushes.
+        billable_records: Records billed so far, by searches, lookups, pushes and exports.
+        limit: What its requests spend.
+        cursors: Its places in lists.
     """
 
-    def __init__(self, seed: int, now: Callable[[], float]) -> None:
+    def __init__(self, seed: int, now: Callable[[], float], requests_a_minute: int) -> None:
         self.seed = seed
         self.now = now
         self.api_key = f"stib_live_sandbox_{dice(seed, 'api key').randbytes(12).hex()}"
         self.people = People(seed)
         self.requests = 0
         self.billable_records = 0
+        self.limit = RateLimit(requests_a_minute, now)
+        self.cursors = Cursors(seed)
         self._serials: Counter[str] = Counter()
 
     def draw(self, kind: str) -> Random:

@@ -1,15 +1,19 @@
 """The bodies and headers of what Stibnite sends.
 
-Source: Stibnite Person Data API, "Push prospecting results to partner" (delivery headers and payload: exact) and
-"Create webhook endpoint" (job events: only that they are signed). A job event's body is not documented; here it is
-flat with an `event`, as the vendor's own push is, followed by the fields of the job.
+Source: Stibnite Person Data API, "Push prospecting results to partner" (delivery headers and payload: exact), "Export
+prospecting results as CSV" (exact) and "Create webhook endpoint" (job events: only that they are signed). A job
+event's body is not documented; here it is flat with an `event`, as the vendor's own push is, followed by the fields
+of the job.
 """
 
+import csv
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stibgate.domain.event import RECORDS_PUSHED
+from stibgate.domain.record import COLUMNS
 
 Headers = list[tuple[str, str]]
 
@@ -68,6 +72,21 @@ def push_document(
         "already_purchased_records": len(records) - net_new,
         "data": records,
     }
+
+
+def export_csv(records: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return the documented export of *records* (`People.prospect`): UTF-8, 19 columns, a line feed after each row.
+
+    What is missing or null is an empty cell. Cells are as they are: a vendor does not know that a spreadsheet would
+    take `=1+1` for a formula.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for record in records:
+        flat = {**record, **{f"company_{name}": value for name, value in record["company"].items()}}
+        rows.writerow([flat.get(column) for column in COLUMNS])
+    return text.getvalue().encode()
 
 
 def job_event(event_type: str, job: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Async person searches: queued, running, then succeeded or failed, and the event that says so.
+"""Person searches. Async ones are queued, running, then succeeded or failed, and an event says so.
+
+The synchronous twin, GET /v1/persons/search, is named in the document and has no section of its own: "the same
+interpreted result, pagination, data, and billable_records shape".
 
 Source: Stibnite Person Data API, "Create async person search job", "Get async person search job".
 """
@@ -10,12 +13,24 @@ from typing import Any
 from aiohttp import web
 
 from stibgate.domain.event import JOB_FAILED, JOB_SUCCEEDED
-from stibgate.sandbox.dice import dice
 from stibgate.sandbox.stibnite.account import Account
 from stibgate.sandbox.stibnite.background import Background
-from stibgate.sandbox.stibnite.border import PAGE_MAX, Body, Count, Limit, Refused, Word, keyed, read
+from stibgate.sandbox.stibnite.border import (
+    PAGE_MAX,
+    Body,
+    Count,
+    Limit,
+    QueryCount,
+    QueryLimit,
+    Question,
+    Word,
+    keyed,
+    read,
+    read_query,
+)
 from stibgate.sandbox.stibnite.courier import Pause
 from stibgate.sandbox.stibnite.documents import job_event, thin_job_event
+from stibgate.sandbox.stibnite.refusals import Refused
 from stibgate.sandbox.stibnite.search import RECORDS_MAX_DEFAULT, Criteria, Interpretation, Searcher, interpret
 from stibgate.sandbox.stibnite.webhooks import Webhooks
 
@@ -34,7 +49,7 @@ class JobStatus(StrEnum):
 class NewJob(Body):
     """The body of a job's creation."""
 
-    q: Word
+    q: Question
     location_city: Word | None = None
     location_state: Word | None = None
     limit: Limit = PAGE_MAX
@@ -47,6 +62,13 @@ class NewJob(Body):
     def criteria(self) -> Criteria:
         """What it filters by."""
         return Criteria(self.q, self.location_city, self.location_state)
+
+
+class SearchQuery(NewJob):
+    """The query of a synchronous search."""
+
+    limit: QueryLimit = PAGE_MAX
+    max_records: QueryCount = RECORDS_MAX_DEFAULT
 
 
 @dataclass(slots=True)
@@ -103,20 +125,21 @@ class Jobs:
         self._pause = pause
         self._step_s = step_s
         self._thin = thin
-        self._searcher = Searcher(account.seed, account.people)
+        self._searcher = Searcher(account.seed, account.people, account.cursors)
         self._jobs: dict[str, Job] = {}
-        self._delivered: dict[tuple[Criteria, str, str | None], set[int]] = {}
+        self._delivered: dict[tuple[str, str, str | None], set[int]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """Return the endpoints of this room."""
         return [
+            web.get("/v1/persons/search", keyed(self._account, self._search)),
             web.post("/v1/persons/search/jobs", keyed(self._account, self._create)),
             web.get("/v1/persons/search/jobs/{job_id}", keyed(self._account, self._get)),
         ]
 
     async def _create(self, request: web.Request) -> web.Response:
         asked = await read(request, NewJob)
-        offset = self._searcher.offset(asked.criteria, asked.cursor) if asked.cursor is not None else 0
+        offset = self._searcher.offset(asked.criteria, asked.cursor)
         account = self._account
         job = Job(
             account.new_job_id(),
@@ -131,6 +154,15 @@ class Jobs:
         answer = job.head() | {"created_at": job.created_at}
         self._background.spawn(self._run(job))
         return web.json_response(answer)
+
+    async def _search(self, request: web.Request) -> web.Response:
+        asked = read_query(request, SearchQuery)
+        offset = self._searcher.offset(asked.criteria, asked.cursor)
+        if asked.criteria.fails:
+            raise Refused(400, SEARCH_FAILED)
+        meaning = interpret(asked.criteria)
+        head = {"search_strategy": meaning.strategy, "interpretation": meaning.document}
+        return web.json_response(head | self._found(asked, offset, meaning))
 
     async def _get(self, request: web.Request) -> web.Response:
         job = self._jobs.get(request.match_info["job_id"])
@@ -147,22 +179,21 @@ class Jobs:
             job.status, job.result = JobStatus.FAILED, {"error": SEARCH_FAILED}
             self._tell(JOB_FAILED, job)
         else:
-            job.status, job.result = JobStatus.SUCCEEDED, self._found(job)
+            job.status, job.result = JobStatus.SUCCEEDED, self._found(job.asked, job.offset, job.meaning)
             self._tell(JOB_SUCCEEDED, job)
 
-    def _found(self, job: Job) -> dict[str, Any]:
-        """Return the page that *job* asked for, and bill it."""
-        asked = job.asked
+    def _found(self, asked: NewJob, offset: int, meaning: Interpretation) -> dict[str, Any]:
+        """Return the page that was *asked* for, and bill it."""
         before: set[int] = set()
         if asked.dedupe_token is not None:
-            key = (asked.criteria, asked.dedupe_token, asked.dedupe_user_id)
+            key = (meaning.key(asked.criteria), asked.dedupe_token, asked.dedupe_user_id)
             before = self._delivered.setdefault(key, set())
         page = self._searcher.page(
-            asked.criteria, offset=job.offset, limit=asked.limit, records_max=asked.max_records, without=before
+            asked.criteria, offset=offset, limit=asked.limit, records_max=asked.max_records, without=before
         )
         before.update(page.numbers)
         self._account.billable_records += len(page.numbers)
-        search_ms = dice(self._account.seed, "search_ms", job.job_id).randrange(200, 1_500)
+        search_ms = self._account.draw("search_ms").randrange(200, 1_500)
         return {
             "pagination": page.pagination,
             "data": [self._account.people.person(i) for i in page.numbers],
@@ -171,7 +202,7 @@ class Jobs:
                 "interpretation": 0,
                 "search": search_ms,
                 "total": search_ms + 9,
-                "search_strategy": job.meaning.strategy,
+                "search_strategy": meaning.strategy,
             },
         }
 

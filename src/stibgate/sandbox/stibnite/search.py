@@ -5,13 +5,14 @@ taxonomy". Left open there, and decided here so that a developer can ask for wha
 
 - a whole number in the query is how many people there are ("40 owners of law firms"), 250 without one;
 - the word "fail" makes the search fail, once it runs;
+- a query without a letter is an unsupported search;
+- searches that are understood as the same find the same people, so that a dedupe token can hold for "the interpreted
+  criteria", however they were written;
 - a taxonomy search knows its total ("eq"); any other only that there is one more ("gte"), as in the example.
 """
 
-import hashlib
-import hmac
+import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -19,19 +20,24 @@ from typing import Any
 
 from stibgate.sandbox.dice import dice
 from stibgate.sandbox.people import People
-from stibgate.sandbox.stibnite.border import Refused
+from stibgate.sandbox.stibnite.cursors import Cursors
+from stibgate.sandbox.stibnite.refusals import Refused
 
 TOTAL_DEFAULT = 250
 TOTAL_MAX = 5_000
 RECORDS_MAX_DEFAULT = 2_000
 """`max_records` when a search names none: the example's."""
 
-ROLES: Mapping[str, str] = {
-    "ceo": "chief_executive",
-    "owner": "owner",
-    "partner": "partner",
-    "real estate agent": "real_estate_agent",
-    "financial advisor": "financial_advisor",
+ROLES: Mapping[str, tuple[str, str]] = {
+    "ceo": ("chief_executive", "CEO / Chief Executive Officer"),
+    "owner": ("owner", "Owner"),
+    "partner": ("partner", "Partner"),
+    "real estate agent": ("real_estate_agent", "Real estate agent"),
+    "financial advisor": ("financial_advisor", "Financial advisor"),
+    "attorney": ("attorney", "Attorney"),
+    "broker": ("broker", "Broker"),
+    "doctor": ("doctor", "Doctor"),
+    "provider": ("provider", "Provider"),
 }
 INDUSTRIES: Mapping[str, tuple[str, str]] = {
     "marketing agencies": ("marketing_agency", "Marketing agencies"),
@@ -39,7 +45,10 @@ INDUSTRIES: Mapping[str, tuple[str, str]] = {
     "real estate brokerages": ("real_estate", "Real estate brokerages"),
     "insurance agencies": ("insurance_agency", "Insurance agencies"),
     "software companies": ("software", "SaaS and software companies"),
+    "healthcare practices": ("healthcare_practice", "Healthcare practices"),
 }
+"""What a taxonomy search is made of: a phrase, and the key and label that it is known by."""
+
 _AT = re.compile(r"\s+(?:at|of|in|for)\s+", re.IGNORECASE)
 _NUMBER = re.compile(r"\b\d{1,7}\b")
 _FAIL = re.compile(r"\bfail\b", re.IGNORECASE)
@@ -64,10 +73,14 @@ class Criteria:
         """Whether it was asked to fail."""
         return _FAIL.search(self.q) is not None
 
-    def digest(self) -> bytes:
-        """Return 16 bytes that name these filters."""
-        parts = (self.q, self.location_city, self.location_state)
-        return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()[:16]
+    def require_supported(self) -> None:
+        """Return when it names anybody.
+
+        Raises:
+            Refused: 400, when it does not.
+        """
+        if not any(map(str.isalpha, self.q)):
+            raise Refused(400, "q is not a supported search; say in words whom to find")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,11 @@ class Interpretation:
 
     strategy: str
     document: dict[str, Any]
+
+    def key(self, criteria: Criteria) -> str:
+        """Return the interpreted criteria as text: what was understood, and where."""
+        place = [(text or "").strip() for text in (criteria.location_city, criteria.location_state)]
+        return json.dumps([self.document, place], ensure_ascii=False).casefold()
 
 
 def interpret(criteria: Criteria) -> Interpretation:
@@ -95,7 +113,7 @@ def interpret(criteria: Criteria) -> Interpretation:
     return Interpretation(
         strategy,
         {
-            "roles": [{"key": role or "dynamic_role", "label": label}],
+            "roles": [{"key": role[0] if role else "dynamic_role", "label": label}],
             "industries": [{"key": key, "label": industry_label}] if where else [],
             "warnings": [],
         },
@@ -116,10 +134,11 @@ class Searcher:
 
     seed: int
     people: People
+    cursors: Cursors
 
     def all_found(self, criteria: Criteria) -> tuple[int, ...]:
         """Return the numbers of all people that *criteria* finds, in the vendor's order."""
-        first = dice(self.seed, "search", criteria.digest().hex()).randrange(0, 40_000, 4)
+        first = dice(self.seed, "search", interpret(criteria).key(criteria)).randrange(0, 40_000, 4)
         found = self.people.found(first, city=criteria.location_city, state=criteria.location_state)
         return tuple(islice(found, criteria.total))
 
@@ -149,22 +168,13 @@ class Searcher:
 
     def cursor(self, criteria: Criteria, offset: int) -> str:
         """Return the opaque cursor of *offset* in what *criteria* finds."""
-        place = offset.to_bytes(4, "big")
-        return urlsafe_b64encode(place + self._seal(criteria, place)).decode()
+        return self.cursors.cursor(offset, "search", criteria)
 
-    def offset(self, criteria: Criteria, cursor: str) -> int:
-        """Return the offset that *cursor* names.
+    def offset(self, criteria: Criteria, cursor: str | None) -> int:
+        """Return the offset that *cursor* names, 0 without one.
 
         Raises:
-            Refused: 400, when the cursor was not made for *criteria*.
+            Refused: 400, when the cursor was not made for *criteria*, or they are not supported.
         """
-        try:
-            raw = urlsafe_b64decode(cursor.encode("ascii"))
-        except ValueError:
-            raw = b""
-        if not hmac.compare_digest(raw[4:], self._seal(criteria, raw[:4])):
-            raise Refused(400, "cursor is not valid for this search; resend q and the filters that it came with")
-        return int.from_bytes(raw[:4], "big")
-
-    def _seal(self, criteria: Criteria, place: bytes) -> bytes:
-        return hmac.digest(f"cursor {self.seed}".encode(), criteria.digest() + place, "sha256")[:17]
+        criteria.require_supported()
+        return self.cursors.place(cursor, "search", criteria)

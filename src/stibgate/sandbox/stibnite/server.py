@@ -1,17 +1,22 @@
 """The Stibnite of one sandbox: one account, its rooms, its life."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
 from stibgate.sandbox.stibnite.account import Account
 from stibgate.sandbox.stibnite.background import Background
-from stibgate.sandbox.stibnite.border import refusals
+from stibgate.sandbox.stibnite.border import OPENAPI_PATH, Border
 from stibgate.sandbox.stibnite.courier import Courier, Pace, Pause, SentDelivery
+from stibgate.sandbox.stibnite.customers import Customers
+from stibgate.sandbox.stibnite.faults import Chosen, Faults, rates
 from stibgate.sandbox.stibnite.jobs import Jobs
+from stibgate.sandbox.stibnite.lookups import Lookups
+from stibgate.sandbox.stibnite.openapi import document
 from stibgate.sandbox.stibnite.prospecting import Prospecting
 from stibgate.sandbox.stibnite.sessions import Sessions
+from stibgate.sandbox.stibnite.taxonomy import Taxonomy
 from stibgate.sandbox.stibnite.usage import Usage
 from stibgate.sandbox.stibnite.webhooks import Webhooks
 
@@ -24,8 +29,9 @@ class StibniteSandbox:
         now: Seconds since the Unix epoch.
         scheme: The preset that job events are signed with, in its canonical variant.
         thin: Whether job events carry no records.
-        faults: Any of `FAULTS`; each that is on hits every delivery it can.
-        pace: How fast jobs run, and how deliveries are retried.
+        faults: Any of `FAULTS` (see `faults` for what each hits): names that always hit, or a rate (0 to 1) for
+            each name, drawn from the seed.
+        pace: How fast jobs run, how deliveries are retried, and the rate limit.
         pause: Waits the given seconds; a test passes its own clock here.
 
     Raises:
@@ -39,19 +45,30 @@ class StibniteSandbox:
         now: Callable[[], float],
         scheme: str = "t_v1",
         thin: bool = False,
-        faults: frozenset[str] = frozenset(),
+        faults: Chosen = frozenset(),
         pace: Pace | None = None,
         pause: Pause = asyncio.sleep,
     ) -> None:
         pace = pace or Pace()
-        self._account = Account(seed, now)
+        self._account = Account(seed, now, pace.requests_a_minute)
+        self._faults = Faults(seed, faults)
+        self._border = Border(self._account, self._faults, pace, pause)
         self._background = Background()
-        self._courier = Courier(now=now, pause=pause, scheme=scheme, pace=pace, faults=faults)
+        self._courier = Courier(now=now, pause=pause, scheme=scheme, pace=pace, faults=self._faults)
         webhooks = Webhooks(self._account, self._courier, self._background)
         prospecting = Prospecting(self._account)
         jobs = Jobs(self._account, webhooks, self._background, pause=pause, step_s=pace.job_step_s, thin=thin)
         sessions = Sessions(self._account, prospecting, self._courier)
-        self._rooms = (webhooks, jobs, prospecting, sessions, Usage(self._account))
+        self._rooms = (
+            jobs,
+            Taxonomy(self._account),
+            Lookups(self._account),
+            Customers(self._account, prospecting),
+            prospecting,
+            sessions,
+            webhooks,
+            Usage(self._account),
+        )
 
     @property
     def api_key(self) -> str:
@@ -59,13 +76,13 @@ class StibniteSandbox:
         return self._account.api_key
 
     @property
-    def faults(self) -> frozenset[str]:
-        """Which of `FAULTS` hit deliveries from now on."""
-        return self._courier.faults
+    def faults(self) -> Mapping[str, float]:
+        """Which of `FAULTS` are on, and how often each hits; may be set as the argument may."""
+        return self._faults.rates
 
     @faults.setter
-    def faults(self, names: frozenset[str]) -> None:
-        self._courier.faults = names
+    def faults(self, chosen: Chosen) -> None:
+        self._faults.rates = rates(chosen)
 
     @property
     def sent(self) -> list[SentDelivery]:
@@ -74,9 +91,10 @@ class StibniteSandbox:
 
     def app(self) -> web.Application:
         """Return an application that serves this sandbox, and closes it when it is cleaned up."""
-        app = web.Application(middlewares=[refusals])
+        app = web.Application(middlewares=[self._border.middleware])
         for room in self._rooms:
             app.add_routes(room.routes())
+        app.router.add_get(OPENAPI_PATH, self._openapi)
         app.on_cleanup.append(self._on_cleanup)
         return app
 
@@ -96,6 +114,9 @@ class StibniteSandbox:
         """Stop all jobs and deliveries, and close the connections; may be called twice."""
         await self._background.close()
         await self._courier.close()
+
+    async def _openapi(self, _request: web.Request) -> web.Response:
+        return web.json_response(document())
 
     async def _on_cleanup(self, _app: web.Application) -> None:
         await self.close()

@@ -1,9 +1,9 @@
-"""Prospecting sessions: the widget's search, and the push of what its user chose.
+"""Prospecting sessions: the widget's search, and the push or export of what its user chose.
 
 The document leaves the widget's search open ("returned by the iframe search endpoint"); here it is
 POST /v1/prospecting/sessions with `{q, limit}`.
 
-Source: Stibnite Person Data API, "Push prospecting results to partner"; SPEC.md 15 for the search.
+Source: Stibnite Person Data API, "Push prospecting results to partner", "Export prospecting results as CSV".
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,11 @@ from pydantic import Field
 from stibgate.domain.event import RECORDS_PUSHED
 from stibgate.sandbox.people import STAFF_COUNT
 from stibgate.sandbox.stibnite.account import Account
-from stibgate.sandbox.stibnite.border import PAGE_MAX, Body, Limit, Refused, Word, read
+from stibgate.sandbox.stibnite.border import PAGE_MAX, Body, Limit, Question, Word, read
 from stibgate.sandbox.stibnite.courier import Courier, Parcel
-from stibgate.sandbox.stibnite.documents import encode, push_document, push_headers
-from stibgate.sandbox.stibnite.prospecting import Customer, Prospecting
+from stibgate.sandbox.stibnite.documents import encode, export_csv, push_document, push_headers
+from stibgate.sandbox.stibnite.prospecting import Customer, Embedded, Prospecting
+from stibgate.sandbox.stibnite.refusals import Refused
 from stibgate.sandbox.stibnite.search import Criteria, Searcher
 
 FILTERS = ("city", "state", "industry", "name", "employee_count")
@@ -29,12 +30,12 @@ FILTERS = ("city", "state", "industry", "name", "employee_count")
 class NewSearch(Body):
     """The body of the widget's search."""
 
-    q: Word
+    q: Question
     limit: Limit = PAGE_MAX
 
 
-class NewPush(Body):
-    """The body of a push."""
+class NewSelection(Body):
+    """The body of a push and of an export: whom."""
 
     selection_mode: Literal["selected", "page", "all_results"]
     prospect_ids: list[Word] | None = None
@@ -58,7 +59,7 @@ class Sessions:
         self._account = account
         self._prospecting = prospecting
         self._courier = courier
-        self._searcher = Searcher(account.seed, account.people)
+        self._searcher = Searcher(account.seed, account.people, account.cursors)
         self._sessions: dict[str, Session] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -66,12 +67,16 @@ class Sessions:
         return [
             web.post("/v1/prospecting/sessions", self._create),
             web.post("/v1/prospecting/sessions/{search_id}/push", self._push),
+            web.post("/v1/prospecting/sessions/{search_id}/export", self._export),
         ]
 
     async def _create(self, request: web.Request) -> web.Response:
         embedded = self._prospecting.embedded(request)
         asked = await read(request, NewSearch)
-        found = self._searcher.all_found(Criteria(asked.q))
+        criteria = Criteria(asked.q)
+        criteria.require_supported()
+        embedded.customer.wallet.open_session()
+        found = self._searcher.all_found(criteria)
         session = Session(self._account.new_id("search"), embedded.customer, found, min(asked.limit, len(found)))
         self._sessions[session.search_id] = session
         owned = embedded.customer.owned
@@ -79,17 +84,14 @@ class Sessions:
         return web.json_response({"search_id": session.search_id, "data": previews})
 
     async def _push(self, request: web.Request) -> web.Response:
-        embedded = self._prospecting.embedded(request)
-        session = self._sessions.get(request.match_info["search_id"])
-        if session is None or session.customer is not embedded.customer:
-            raise Refused(404, "no such prospecting session")
-        asked = await read(request, NewPush)
-        if embedded.delivery_url is None:
+        embedded, session = self._opened(request)
+        asked = await read(request, NewSelection)
+        if embedded.key.result_delivery_url is None:
             raise Refused(400, "the embed key has no result_delivery_url")
         chosen = self._chosen(session, asked)
         net_new = self._buy(embedded.customer, chosen)
         document = self._document(session, embedded.user_id, asked, chosen, net_new)
-        parcel = Parcel(embedded.delivery_url, push_headers(session.search_id), encode(document))
+        parcel = Parcel(embedded.key.result_delivery_url, push_headers(session.search_id), encode(document))
         sent = await self._courier.push(RECORDS_PUSHED, session.search_id, parcel)
         return web.json_response(
             {
@@ -104,7 +106,36 @@ class Sessions:
             }
         )
 
-    def _chosen(self, session: Session, asked: NewPush) -> list[int]:
+    async def _export(self, request: web.Request) -> web.Response:
+        embedded, session = self._opened(request)
+        if not embedded.key.csv_export_enabled:
+            raise Refused(403, "csv_export_enabled is not true for this customer")
+        chosen = self._chosen(session, await read(request, NewSelection))
+        net_new = self._buy(embedded.customer, chosen)
+        return web.Response(
+            body=export_csv(self._account.people.prospect(i) for i in chosen),
+            headers={
+                "content-type": "text/csv; charset=utf-8",
+                "content-disposition": f'attachment; filename="prospecting-{session.search_id}.csv"',
+                "x-exported-records": str(len(chosen)),
+                "x-net-new-billable-records": str(net_new),
+                "x-already-purchased-records": str(len(chosen) - net_new),
+            },
+        )
+
+    def _opened(self, request: web.Request) -> tuple[Embedded, Session]:
+        """Return whose token it is, and the session in the path.
+
+        Raises:
+            Refused: 401, or 404 when the session is not this customer's.
+        """
+        embedded = self._prospecting.embedded(request)
+        session = self._sessions.get(request.match_info["search_id"])
+        if session is None or session.customer is not embedded.customer:
+            raise Refused(404, "no such prospecting session")
+        return embedded, session
+
+    def _chosen(self, session: Session, asked: NewSelection) -> list[int]:
         """Return whom the user chose, each once.
 
         Raises:
@@ -136,16 +167,21 @@ class Sessions:
         return True
 
     def _buy(self, customer: Customer, chosen: list[int]) -> int:
-        """Return how many of *chosen* the customer did not own yet; it owns and has paid for them now."""
+        """Return how many of *chosen* the customer did not own yet; it owns and has paid for them now.
+
+        Raises:
+            Refused: 402, when its wallet does not allow that.
+        """
         # Bought before the delivery is tried, as documented: a push that fails has been paid, and a second
         # push delivers the same people without billing them again.
         net_new = len(set(chosen) - customer.owned)
+        customer.wallet.reveal(net_new)
         customer.owned.update(chosen)
         self._account.billable_records += net_new
         return net_new
 
     def _document(
-        self, session: Session, user_id: str | None, asked: NewPush, chosen: list[int], net_new: int
+        self, session: Session, user_id: str | None, asked: NewSelection, chosen: list[int], net_new: int
     ) -> dict[str, Any]:
         return push_document(
             session.search_id,
@@ -161,7 +197,7 @@ class Sessions:
             net_new=net_new,
         )
 
-    def _named(self, asked: NewPush, chosen: list[int]) -> list[str]:
+    def _named(self, asked: NewSelection, chosen: list[int]) -> list[str]:
         """Return the ids that the selection names; `all_results` names none."""
         if asked.selection_mode == "all_results":
             return []

@@ -15,9 +15,10 @@ from pydantic import Field
 
 from stibgate.sandbox.stibnite.account import Account
 from stibgate.sandbox.stibnite.background import Background
-from stibgate.sandbox.stibnite.border import Body, Refused, SafeUrl, keyed, read
+from stibgate.sandbox.stibnite.border import Body, SafeUrl, keyed, read
 from stibgate.sandbox.stibnite.courier import Courier, Parcel
 from stibgate.sandbox.stibnite.documents import encode, job_event_headers
+from stibgate.sandbox.stibnite.refusals import Refused
 
 EventType = Literal["person_search.job.succeeded", "person_search.job.failed"]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
