@@ -9,6 +9,11 @@
     │   ├── SinkUnavailable          transient: try the same batch later
     │   │   └── SinkHeld             the whole sink takes nothing for now; no attempt is counted
     │   └── SinkRejected             permanent: the whole batch will never be taken as it is
+    ├── VendorError                  `maybe_done`: whether the vendor may have done as asked all the same
+    │   ├── VendorUnavailable        75: transient; ask again later
+    │   ├── VendorRefused            permanent: this request will never be taken as it is
+    │   ├── VendorUnauthorized       77: the key or token is wrong, expired, or may not do this
+    │   └── VendorMisbehaved         it answered what is not its documented answer
     ├── StoreError
     │   ├── NoStore                  there is no database yet
     │   ├── StoreUnavailable         75: cannot store now (busy, closing, failed)
@@ -187,6 +192,73 @@ class SinkHeld(SinkUnavailable):
 
 class SinkRejected(SinkError):
     """Permanent: this batch will never be taken as it is."""
+
+
+class VendorError(StibgateError):
+    """A vendor's API did not do as asked, or nobody knows whether it did.
+
+    Args:
+        message: What happened, without personal data or secrets.
+        hint: What an operator can do.
+        maybe_done: Whether the request may have been carried out, and billed, all the same.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", maybe_done: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.maybe_done = maybe_done
+
+
+class VendorUnavailable(VendorError):
+    """Transient: the same request may succeed later.
+
+    Args:
+        message: What happened, without personal data or secrets.
+        hint: What an operator can do.
+        retry_after_s: Seconds to wait when the vendor said so.
+        maybe_done: As in `VendorError`.
+    """
+
+    exit_code = EXIT_TEMPORARY
+
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after_s: float | None = None, maybe_done: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint or "Try again later.", maybe_done=maybe_done)
+        self.retry_after_s = retry_after_s
+
+
+class VendorRefused(VendorError):
+    """Permanent: the vendor will never take this request as it is; nothing was done.
+
+    Args:
+        status: The HTTP status.
+        message: What happened, without personal data or secrets.
+        hint: What an operator can do.
+    """
+
+    def __init__(self, status: int, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class VendorUnauthorized(VendorError):
+    """The key or token is wrong, has expired, or may not do this; no request that carries it will succeed.
+
+    Args:
+        status: The HTTP status, 401 or 403.
+        message: What happened, without personal data or secrets.
+        hint: What an operator can do.
+    """
+
+    exit_code = EXIT_PERMISSION
+
+    def __init__(self, status: int, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class VendorMisbehaved(VendorError):
+    """An answer that is not the documented one: a web page, half of a body, a redirect, another shape."""
 
 
 class StoreError(StibgateError):

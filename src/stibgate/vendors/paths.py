@@ -1,0 +1,32 @@
+"""Ids and queries, put into URLs so that they stay what they are."""
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from stibgate.errors import UsageError
+
+_SEGMENT_CHARS_MAX = 300
+
+
+def segment(name: str, value: str) -> str:
+    """Return *value* as one segment of a path.
+
+    Args:
+        name: What the error calls it.
+        value: An id or a domain.
+
+    Raises:
+        UsageError: It is empty, too long, or no text that can be one segment.
+    """
+    usable = value.strip() == value and value.isprintable() and value not in {"", ".", ".."}
+    if not usable or len(value) > _SEGMENT_CHARS_MAX:
+        raise UsageError(
+            f"{name} must be 1 to {_SEGMENT_CHARS_MAX} printable characters", hint="Copy it from the vendor's answer."
+        )
+    return quote(value, safe="")
+
+
+def with_query(path: str, query: Mapping[str, str | int | None]) -> str:
+    """Return *path* with those of *query* that are not None."""
+    given = {name: str(value) for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
