@@ -1,204 +1,52 @@
-"""Where we remember: one file a backend, three views of one store.
+"""Where we remember: one file a backend, five views of one store.
 
-`Inbox` is all that intake can see, `Queue` all that the worker can see, `Ledger` what people read.
-Every coroutine of `Inbox` and `Queue` returns only after what it did is durable: committed, and synced
-when `storage.durability` is `full`.
+`Inbox` is all that intake can see, `Queue` all that the worker can see, `Desk` what operators can do, `Memories` what
+sinks keep, `Ledger` what people read. Every coroutine but those that only read returns after what it did is durable:
+committed, and synced when `storage.durability` is `full`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol
 
 from stibgate.domain.backoff import Policy
-from stibgate.domain.circuit import USUAL, Circuit, CircuitPolicy, SinkState
-from stibgate.domain.delivery import Admission, Delivery, DeliveryState, Sighting, StoredDelivery
+from stibgate.domain.circuit import USUAL, CircuitPolicy, SinkState
+from stibgate.domain.delivery import Admission, Delivery, Sighting, StoredDelivery
 from stibgate.domain.record import Record
-from stibgate.domain.task import Attempt, Outcome, Settlement, Task, TaskState
+from stibgate.domain.task import Attempt, Outcome, Settlement, Task
+from stibgate.stores.values import (
+    CHUNK_RECORDS,
+    Claim,
+    DeliveryFilter,
+    NewTask,
+    Owed,
+    Processed,
+    Replay,
+    ReplayNote,
+    ReplayResult,
+    Settled,
+    StoreStatus,
+    TaskFilter,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class NewTask:
-    """A task that a delivery owes.
-
-    Attributes:
-        positions: Which records go to the sink, in order.
-        delay_ms: How long the first attempt waits.
-    """
-
-    task_id: str
-    sink: str
-    positions: Sequence[int]
-    delay_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Processed:
-    """What became of an accepted delivery: its records, and the tasks that it owes.
-
-    Attributes:
-        tasks: One for each sink; none ends the delivery at once.
-        state: `PROCESSING` with tasks; `DONE`, `IGNORED` or `QUARANTINED` without.
-        reason: Why, where the state needs one.
-    """
-
-    delivery_id: str
-    processed_at_ms: int
-    state: DeliveryState
-    records: Sequence[Record] = ()
-    tasks: Sequence[NewTask] = ()
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a lane may do now.
-
-    Attributes:
-        tasks: Leased, each with an attempt begun.
-        given_up: Too old or tried too often; they are dead now, without another attempt.
-        more: There were more due tasks than are looked at in one go, and room for them; claim again.
-    """
-
-    tasks: Sequence[Task] = ()
-    given_up: Sequence[Task] = ()
-    more: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """What a task still owes.
-
-    Attributes:
-        records: Those without an answer, in order.
-        refused: How many were refused in earlier attempts.
-    """
-
-    delivery: StoredDelivery
-    records: Sequence[Record]
-    refused: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a settlement changed.
-
-    Attributes:
-        state: The task's state now.
-        before: The sink's breaker before.
-        after: The sink's breaker now.
-    """
-
-    state: TaskState
-    before: Circuit
-    after: Circuit
-
-
-class ReplayResult(StrEnum):
-    """What a replay did with one task or delivery."""
-
-    REPLAYED = "replayed"
-    NOTHING_LEFT = "nothing_left"  # every record is done, and not all were asked for
-    ON_THE_WAY = "on_the_way"  # queued, leased or paused: it comes by itself
-    SINK_GONE = "sink_gone"  # the configuration has no such sink any more
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """An operator's wish that something is sent again.
-
-    Attributes:
-        at_ms: When.
-        by: Who, for people who read the story later.
-        forced: Send records again that are done.
-    """
-
-    at_ms: int
-    by: str
-    forced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayNote:
-    """A replay that happened.
-
-    Attributes:
-        task_id: None when the whole delivery was processed again.
-        state: What the task or delivery was before.
-        records: How many records were made to wait again.
-    """
-
-    delivery_id: str
-    task_id: str | None
-    at_ms: int
-    by: str
-    forced: bool
-    state: str
-    records: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryFilter:
-    """Which deliveries to list; every field that is given must hold.
-
-    Attributes:
-        person: Lookup hashes of which one record must have one.
-        error: Part of the error of one of its tasks.
-    """
-
-    state: DeliveryState | None = None
-    source: str | None = None
-    event_type: str | None = None
-    sink: str | None = None
-    search_id: str | None = None
-    job_id: str | None = None
-    partner_customer_id: str | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    error: str | None = None
-    person: Sequence[bytes] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """Which tasks to list; every field that is given must hold.
-
-    Attributes:
-        since_ms: Their delivery was received then or later.
-        until_ms: Their delivery was received before.
-        error: Part of their error.
-        person: Lookup hashes of which one record of theirs must have one.
-    """
-
-    state: TaskState | None = None
-    sink: str | None = None
-    delivery_id: str | None = None
-    source: str | None = None
-    search_id: str | None = None
-    job_id: str | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    error: str | None = None
-    person: Sequence[bytes] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStatus:
-    """How the store is doing, for `db status`."""
-
-    url: str
-    schema_version: int
-    pending_migrations: Sequence[str]
-    size_bytes: int
-    wal_bytes: int
-    free_bytes: int
-    deliveries: Mapping[str, int] = field(default_factory=dict)
-    tasks: Mapping[str, int] = field(default_factory=dict)
-
-
-CHUNK_RECORDS = 500
-"""Records in one transaction: a push of 50,000 must not hold up acknowledgements for seconds."""
+__all__ = [
+    "CHUNK_RECORDS",
+    "Claim",
+    "DeliveryFilter",
+    "Desk",
+    "Inbox",
+    "Ledger",
+    "Memories",
+    "NewTask",
+    "Owed",
+    "Processed",
+    "Queue",
+    "Replay",
+    "ReplayNote",
+    "ReplayResult",
+    "Settled",
+    "StoreStatus",
+    "TaskFilter",
+]
 
 
 class Inbox(Protocol):
