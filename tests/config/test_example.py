@@ -16,6 +16,7 @@ from stibgate.config.shape import all_leaves, is_leaf
 FILE = Path(__file__).parents[2] / "config.example.toml"
 NAMES = {
     "sources": {"jobs": "stibnite_jobs"},
+    "budgets": {"campaigns": ""},
     "sinks": {
         "drop": "csv",
         "archive": "csv",
@@ -42,6 +43,10 @@ SHOWN = {
     ("sinks", "drop", "delivery", "rate"),
     ("delivery", "rate"),
     ("routes",),
+    ("stibnite", "api_key"),
+    ("thehog", "access_key"),
+    ("thehog", "secret_key"),
+    *(("budgets", "campaigns", key) for key in ("unit", "limit", "period", "confirm_above")),
 }
 SHOWN_OF_SINKS = {("kind",), ("dir",), ("url",), ("token",), ("secret",)} | {
     ("storage", key)
@@ -160,7 +165,7 @@ def test_schema_writes_defaults_as_the_file_does():
     assert '"null"}' not in json.dumps(schema)
 
 
-TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
+TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
 
 
 def complaints(root, node, value, path="$"):  # noqa: C901, PLR0912  (one branch a word of JSON Schema)

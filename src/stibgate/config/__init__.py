@@ -8,6 +8,7 @@ from stibgate.config.kinds import AnySink
 from stibgate.config.kinds import notices as plug_in_notices
 from stibgate.config.loading import Loaded, load
 from stibgate.config.model import (
+    BudgetSettings,
     DeliverySettings,
     LimitSettings,
     LogSettings,
@@ -17,13 +18,16 @@ from stibgate.config.model import (
     Settings,
     SignatureSettings,
     SourceSettings,
+    StibniteSettings,
     StorageSettings,
+    TheHogSettings,
 )
 from stibgate.config.rendering import as_text, json_schema, masked
 from stibgate.config.template import template
 
 __all__ = [
     "AnySink",
+    "BudgetSettings",
     "DeliverySettings",
     "LimitSettings",
     "Loaded",
@@ -34,7 +38,9 @@ __all__ = [
     "Settings",
     "SignatureSettings",
     "SourceSettings",
+    "StibniteSettings",
     "StorageSettings",
+    "TheHogSettings",
     "as_text",
     "json_schema",
     "load",

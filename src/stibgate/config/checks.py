@@ -46,6 +46,7 @@ def check(tree: Tree, report: Reporter) -> None:
     _check_admin(tree, report)
     _check_folders(tree, report)
     _check_region(tree, report)
+    _check_vendors(tree, report)
 
 
 def notices(settings: Settings) -> Iterator[str]:
@@ -65,6 +66,9 @@ def notices(settings: Settings) -> Iterator[str]:
     for name, sink in settings.sinks.items():
         yield from (f"{dotted(('sinks', name))}: {notice}" for notice in sink.notices())
     yield from route_checks.notices(settings)
+    jobs = [name for name, source in settings.sources.items() if source.kind == "stibnite_jobs"]
+    if settings.stibnite.api_key is not None and len(jobs) > 1:
+        yield f"stibnite: jobs that are asked for come in as those of sources.{jobs[0]}, the first of {len(jobs)}"
 
 
 def _check_proof(name: str, source: Tree, report: Reporter) -> None:
@@ -197,6 +201,20 @@ def _check_region(tree: Tree, report: Reporter) -> None:
         guess = f"; did you mean {region.upper()}?" if region.upper() in SUPPORTED_REGIONS else ""
         allowed = f'must be a region with telephone numbers, for example "US"{guess}'
         report.add(("normalise", "default_region"), allowed)
+
+
+def _check_vendors(tree: Tree, report: Reporter) -> None:
+    stibnite, hog = _table(tree, "stibnite"), _table(tree, "thehog")
+    if "api_key" not in stibnite:
+        needs = [key for key, value in (("readback", "always"), ("continue_pages", True)) if stibnite.get(key) == value]
+        for key in needs:
+            report.add(("stibnite", key), "needs stibnite.api_key, or STIBGATE_STIBNITE__API_KEY")
+    for key, other in (("access_key", "secret_key"), ("secret_key", "access_key")):
+        if key in hog and other not in hog:
+            report.add(("thehog", other), f"is missing beside {key}: both prove the account", show=False)
+    for key, prefix in (("access_key", "sk_"), ("secret_key", "ak_")):
+        if str(hog.get(key, "")).startswith(prefix):
+            report.add(("thehog", key), f"begins with {prefix}: the two keys are swapped")
 
 
 def _seconds(value: object, default: float) -> float | None:

@@ -6,6 +6,7 @@ all it never repeats the value.
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from pydantic import (
 )
 
 from stibgate.config.masks import mask
+from stibgate.domain.budget import PLACES_MAX, format_amount, to_amount
 from stibgate.domain.instant import from_rfc3339
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -125,6 +127,29 @@ def _check_token(token: SecretStr) -> SecretStr:
     return token
 
 
+def _check_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be the key as the vendor shows it: printable ASCII without spaces")
+    return key
+
+
+def _api_base_url(text: str) -> str:
+    if not text:
+        raise ValueError('must be a URL such as "https://platform.stibnite.co"')
+    return _public_url(text)
+
+
+def _amount(value: object) -> Decimal:
+    allowed = f"must be a number from 0 with at most {PLACES_MAX} digits behind the point, for example 500"
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError(allowed)  # noqa: TRY004  (pydantic wants this one)
+    try:
+        return to_amount(str(value).strip())
+    except ValueError:
+        raise ValueError(allowed) from None
+
+
 def _check_secret(secret: SecretStr) -> SecretStr:
     from stibgate.signatures import check_secret  # noqa: PLC0415  (keeps `stibgate --help` fast)
 
@@ -138,6 +163,16 @@ def _check_secret(secret: SecretStr) -> SecretStr:
 _AsFingerprint = PlainSerializer(lambda secret: mask(secret.get_secret_value()), return_type=str, when_used="json")
 
 Token = Annotated[SecretStr, AfterValidator(_check_token), _AsFingerprint]
+Key = Annotated[SecretStr, AfterValidator(_check_key), _AsFingerprint]
+"""A vendor's API key."""
+ApiBaseUrl = Annotated[str, AfterValidator(_api_base_url)]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    PlainSerializer(format_amount, return_type=str, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
+]
+"""Credits, exact; from a number or a text."""
 
 
 def _moment(value: object) -> datetime:

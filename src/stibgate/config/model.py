@@ -12,8 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from stibgate.config.fields import (
+    Amount,
+    ApiBaseUrl,
     Bind,
     HeaderName,
+    Key,
     Name,
     Network,
     PublicUrl,
@@ -24,7 +27,9 @@ from stibgate.config.fields import (
 )
 from stibgate.config.kinds import AnySink
 from stibgate.config.routes import Routes, rules
+from stibgate.domain.budget import Budget, Period, Unit
 from stibgate.domain.routing import Router
+from stibgate.errors import UsageError
 from stibgate.sinks.settings import Count, Duration, PositiveDuration, Rate, Schedule, Size
 
 Auth = Literal["signature", "token", "signature+token", "signature_or_token"]
@@ -176,6 +181,34 @@ class DeliverySettings(_Section):
     circuit: CircuitSettings = CircuitSettings()
 
 
+class StibniteSettings(_Section):
+    """`[stibnite]`: our account at Stibnite; without a key nothing is read back, polled or submitted."""
+
+    base_url: ApiBaseUrl = "https://platform.stibnite.co"
+    api_key: Key | None = None
+    readback: Literal["auto", "always", "never"] = "auto"
+    continue_pages: Annotated[bool, Strict()] = False
+    reconcile_after: PositiveDuration = 120.0
+    adopt_unknown_jobs: Annotated[bool, Strict()] = True
+
+
+class TheHogSettings(_Section):
+    """`[thehog]`: our account at The Hog, for estimates."""
+
+    base_url: ApiBaseUrl = "https://developer.thehog.ai"
+    access_key: Key | None = None
+    secret_key: Key | None = None
+
+
+class BudgetSettings(_Section):
+    """`[budgets.NAME]`: how much may be spent of one unit in each period."""
+
+    unit: Literal["stibnite.credit_unit", "thehog.credit"]
+    limit: Amount
+    period: Literal["month", "day", "total"]
+    confirm_above: Amount | None = None
+
+
 class LogSettings(_Section):
     """`[log]`: what is written to stdout."""
 
@@ -193,6 +226,9 @@ class Settings(_Section):
     sinks: dict[Name, AnySink] = {}
     routes: Routes = ()
     delivery: DeliverySettings = DeliverySettings()
+    stibnite: StibniteSettings = StibniteSettings()
+    thehog: TheHogSettings = TheHogSettings()
+    budgets: dict[Name, BudgetSettings] = {}
     log: LogSettings = LogSettings()
 
     def delivery_of(self, sink: str) -> DeliverySettings:
@@ -206,6 +242,18 @@ class Settings(_Section):
             override.model_dump(exclude_none=True) for override in (settings.USUAL_DELIVERY, settings.delivery)
         )
         return self.delivery.model_copy(update={**usual, **own})
+
+    def budget(self, name: str) -> Budget:
+        """Return `[budgets.<name>]`.
+
+        Raises:
+            UsageError: There is no such budget.
+        """
+        found = self.budgets.get(name)
+        if found is None:
+            known = ", ".join(self.budgets) or "none"
+            raise UsageError(f"there is no budget {name!r}", hint=f"The configuration has {known}: [budgets.NAME].")
+        return Budget(name, Unit(found.unit), found.limit, Period(found.period), found.confirm_above)
 
     def router(self) -> Router:
         """Return what decides where records go: `[[routes]]`, and after them each source's own `routes`."""

@@ -77,10 +77,8 @@ class _Schema(GenerateJsonSchema):
 
 def _without_null(node: dict[str, Any]) -> None:
     """Take out null, which TOML has not: an unset key is left out."""
-    options = [option for option in node.get("anyOf", ()) if option != {"type": "null"}]
-    if len(options) == 1:
-        del node["anyOf"]
-        node.update(options[0])
+    options = [option for option in node.pop("anyOf", ()) if option != {"type": "null"}]
+    node.update(options[0] if len(options) == 1 else {"anyOf": options} if options else {})
 
 
 def _without_prose(node: Any) -> None:

@@ -19,7 +19,7 @@ from stibgate.config.model import Settings
 
 Path = Sequence[str | int]
 Names = Mapping[str, Mapping[str, str]]
-"""For each table of names (`sources`, `sinks`) the names in it, each with its `kind`, empty where that is unknown.
+"""For each table of names (`sources`, `sinks`, `budgets`) the names in it, each with its `kind`, empty without one.
 
 What a sink takes hangs on its kind; where that is unknown every key may be one of its.
 """
@@ -29,8 +29,8 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 def names_in(tree: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return the sources and sinks of *tree*, with their kinds."""
-    tables = {table: tree.get(table) for table in ("sources", "sinks")}
+    """Return the sources, sinks and budgets of *tree*, with their kinds."""
+    tables = {table: tree.get(table) for table in ("sources", "sinks", "budgets")}
     return {
         table: {name: _kind(entry) for name, entry in entries.items()} if isinstance(entries, dict) else {}
         for table, entries in tables.items()
