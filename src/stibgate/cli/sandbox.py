@@ -42,7 +42,7 @@ def sandbox(
     """Run Stibnite, The Hog and HubSpot on this machine until SIGTERM.
 
     Prints one JSON line with their URLs and keys when all three answer. Everybody in them is invented; the same seed
-    gives the same people, ids and keys. Stibnite and The Hog describe themselves at /openapi.json.
+    gives the same people, ids and keys. All three describe themselves at /openapi.json.
     """
     from stibgate.sandbox.stibnite import StibniteSandbox
 

@@ -11,7 +11,10 @@ import pytest
 
 from stibgate.sandbox.hubspot import HubSpotSandbox, Portal
 from stibgate.sandbox.server import serve
+from tests.sandbox.hubspot import described
 
+SPOILING = {"html_200", "truncated", "short", "empty_2xx"}
+"""Faults whose answers no document has."""
 NOW_S = 1_779_043_330.0
 """2026-05-17T18:42:10Z: 14:42:10 in New York."""
 
@@ -54,14 +57,16 @@ class Desk:
     version: str = "2026-03"
 
     async def call(self, method: str, path: str, body: Any = None, *, status: int | None = None, **headers: str) -> Got:
-        """Return the answer; *path* may hold `{v}` for the version."""
-        url = self.url + path.replace("{v}", self.version)
+        """Return the answer, which the document must have; *path* may hold `{v}` for the version."""
+        path = path.replace("{v}", self.version)
         sent = {"Authorization": f"Bearer {self.sandbox.token}", **headers}
-        async with self.http.request(method, url, json=body, headers=sent) as response:
+        async with self.http.request(method, self.url + path, json=body, headers=sent) as response:
             kind = response.content_type
             answer = await response.json() if kind == "application/json" else await response.text()
             got = Got(response.status, answer, response.headers)
         assert status is None or got.status == status, got
+        if not self.sandbox.counters.faults.keys() & SPOILING:
+            described.check(method, path, got.status, got.body, got.headers)
         return got
 
     async def post(self, path: str, body: Any, *, status: int | None = 200) -> Any:

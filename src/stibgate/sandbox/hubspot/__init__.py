@@ -18,6 +18,7 @@ Each file is a room of the vendor's API, or something that the rooms share; `ser
     writes          planning and committing a batch
     matching        companies that HubSpot makes by itself
     definitions     properties, and what values they take (values, catalogue)
+    openapi         /openapi.json (schemas: what is answered)
     kinds, paths, bodies, answers, shapes
 
 Where the vendor's documents and what was observed of its service differ, the observation is reproduced; where neither

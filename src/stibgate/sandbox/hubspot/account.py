@@ -16,10 +16,14 @@ from stibgate.sandbox.hubspot.answers import Answer, Call, page
 from stibgate.sandbox.hubspot.bodies import Body, Text, read
 from stibgate.sandbox.hubspot.border import Border
 from stibgate.sandbox.hubspot.limits import Limits
-from stibgate.sandbox.hubspot.paths import VERSION
+from stibgate.sandbox.hubspot.paths import BY_ID, VERSION
 from stibgate.sandbox.hubspot.portal import Portal
 from stibgate.sandbox.hubspot.refusals import NOT_FOUND, Refused, unauthenticated
 
+DETAILS = f"/account-info/{VERSION}/details"
+DAILY_USAGE = f"/account-info/{VERSION}/api-usage/daily/private-apps"
+OWNERS = f"/crm/owners/{VERSION}"
+KEY_INFORMATION = "/oauth/v2/private-apps/get/access-token-info"
 OWNERS_PAGE_MAX = 500
 _SINCE = "2020-01-01T00:00:00.000Z"
 
@@ -41,15 +45,13 @@ class Account:
 
     def routes(self, border: Border) -> list[web.RouteDef]:
         """Return the endpoints of this room."""
-        info, owners = f"/account-info/{VERSION}", f"/crm/owners/{VERSION}"
         may_read = "crm.objects.owners.read"
-        daily = info + "/api-usage/daily/private-apps"
         return [
-            web.get(info + "/details", border.door(self._details), allow_head=False),
-            web.get(daily, border.door(self._usage), allow_head=False),
-            web.get(owners, border.door(self._owners, may_read), allow_head=False),
-            web.get(owners + r"/{id:\d+}", border.door(self._owner, may_read), allow_head=False),
-            web.post("/oauth/v2/private-apps/get/access-token-info", border.door(self._token_info, free=True)),
+            web.get(DETAILS, border.door(self._details), allow_head=False),
+            web.get(DAILY_USAGE, border.door(self._usage), allow_head=False),
+            web.get(OWNERS, border.door(self._owners, may_read), allow_head=False),
+            web.get(OWNERS + BY_ID, border.door(self._owner, may_read), allow_head=False),
+            web.post(KEY_INFORMATION, border.door(self._token_info, free=True)),
         ]
 
     def _details(self, _call: Call) -> Answer:
@@ -82,17 +84,16 @@ class Account:
         return Answer(200, {"results": [usage]})
 
     def _owners(self, call: Call) -> Answer:
-        limit = call.query.get("limit", "100")
-        after = call.query.get("after", "0")
-        if not limit.isdecimal() or not 1 <= int(limit) <= OWNERS_PAGE_MAX or not after.isdecimal():
-            raise Refused(400, f"limit must be 1 to {OWNERS_PAGE_MAX}, and after a value of paging.next.after")
+        limit, after, archived = call.number("limit", 100), call.number("after", 0), call.archived
+        if not 1 <= limit <= OWNERS_PAGE_MAX:
+            raise Refused(400, f"limit must be 1 to {OWNERS_PAGE_MAX}")
         email = call.query.get("email", "").lower()
         found = sorted(
             (int(owner_id), address)
             for address, owner_id in self._portal.owners.items()
-            if int(owner_id) > int(after) and email in {"", address.lower()} and not call.archived
+            if int(owner_id) > after and email in {"", address.lower()} and not archived
         )
-        shown = [_owner(address, str(owner_id)) for owner_id, address in found[: int(limit)]]
+        shown = [_owner(address, str(owner_id)) for owner_id, address in found[:limit]]
         return page(shown, shown[-1]["id"] if len(found) > len(shown) else None)
 
     def _owner(self, call: Call) -> Answer:

@@ -1,5 +1,6 @@
 """What a room gives back, before it is written out, and what it is asked with."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,10 @@ from typing import Any
 from multidict import MultiMapping
 
 from stibgate.sandbox.hubspot.kinds import KINDS, Kind
+from stibgate.sandbox.hubspot.refusals import Refused
+
+_NUMBER = re.compile("[0-9]{1,18}")
+_TRUTH = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +37,23 @@ class Call:
 
     @property
     def archived(self) -> bool:
-        """Whether the query asks for what is archived."""
-        return self.query.get("archived", "false") == "true"
+        """Whether the query asks for what is archived.
+
+        Raises:
+            Refused: 400, when it says neither true nor false.
+        """
+        said = self.query.get("archived", "false")
+        if said not in _TRUTH:
+            raise Refused(400, f"archived must be true or false, got {said}")
+        return _TRUTH[said]
+
+    def number(self, name: str, default: int) -> int:
+        """Return the whole number of that name in the query.
+
+        Raises:
+            Refused: 400, when it is none.
+        """
+        return whole_number(name, self.query.get(name, str(default)))
 
 
 @dataclass(slots=True)
@@ -60,3 +80,14 @@ def batch(results: list[Any], at: str, errors: list[Any] | None = None, *, statu
 def page(results: list[Any], after: str | None) -> Answer:
     """Return one page; *after* leads to the next one."""
     return Answer(200, {"results": results} | ({"paging": {"next": {"after": after}}} if after else {}))
+
+
+def whole_number(name: str, text: str) -> int:
+    """Return the number that *text* is: up to 18 digits, as ids and cursors have.
+
+    Raises:
+        Refused: 400, when it is none.
+    """
+    if _NUMBER.fullmatch(text) is None:
+        raise Refused(400, f"{name} must be a whole number, got {text}")
+    return int(text)

@@ -16,12 +16,15 @@ ASSOCIATION_READ_MAX = 1_000
 
 Text = Annotated[str, Field(min_length=1)]
 Value = str | int | float | None
+Item = TypeVar("Item")
+# For the description only: `read_batch` holds these bounds, in HubSpot's words.
+Inputs = Annotated[list[Item], Field(json_schema_extra={"minItems": 1, "maxItems": BATCH_MAX})]
 
 
 class Body(BaseModel):
     """JSON types as they are; unknown members are refused."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", populate_by_name=False)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Id(Body):
@@ -42,7 +45,7 @@ class WriteInput(Body):
 class Writes(Body):
     """A batch of upserts or updates."""
 
-    inputs: list[WriteInput]
+    inputs: Inputs[WriteInput]
 
 
 class Spec(Body):
@@ -70,13 +73,13 @@ class CreateInput(Body):
 class Creates(Body):
     """A batch of new records."""
 
-    inputs: list[CreateInput]
+    inputs: Inputs[CreateInput]
 
 
 class Reads(Body):
     """A batch to read."""
 
-    inputs: list[Id]
+    inputs: Inputs[Id]
     properties: list[str] = Field(default_factory=list)
     propertiesWithHistory: list[str] = Field(default_factory=list)  # noqa: N815
     idProperty: Text | None = None  # noqa: N815
@@ -92,7 +95,7 @@ class Pair(Body):
 class Pairs(Body):
     """A batch of associations."""
 
-    inputs: list[Pair]
+    inputs: Inputs[Pair]
 
 
 class AssociationId(Body):
@@ -105,7 +108,7 @@ class AssociationId(Body):
 class AssociationReads(Body):
     """A batch of association reads."""
 
-    inputs: list[AssociationId]
+    inputs: Annotated[list[AssociationId], Field(json_schema_extra={"minItems": 1, "maxItems": ASSOCIATION_READ_MAX})]
 
 
 class Merge(Body):

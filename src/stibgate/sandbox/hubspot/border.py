@@ -1,14 +1,13 @@
 """Where requests come in and answers go out: key, limits, faults, scopes, body, counting."""
 
 import hmac
-import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from aiohttp import web
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from stibgate.sandbox.dice import Random, dice
 from stibgate.sandbox.hubspot.answers import Answer, Call, Handler
@@ -110,7 +109,8 @@ class Border:
         except web.HTTPException as error:
             category = "OBJECT_NOT_FOUND" if error.status == 404 else "VALIDATION_ERROR"
             refused = Refused(error.status, f"HTTP {error.status} {error.reason}", category)
-            return self._finish(request, None, Answer(refused.status, refused.body))
+            kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+            return self._finish(request, None, Answer(refused.status, refused.body, kept))
 
     async def _delay(self, fault: Fault | None) -> None:
         if fault is not None and fault.name == "slow":
@@ -188,13 +188,9 @@ def _parsed(request: web.Request, raw: bytes) -> tuple[Any, Refused | None]:
     if request.content_type != "application/json":
         return None, Refused(415, "HTTP 415 Unsupported Media Type")
     try:
-        return json.loads(raw, parse_constant=_no_constant), None
+        return from_json(raw, allow_inf_nan=False), None
     except ValueError:
         return None, Refused(400, "Invalid input JSON on line 1, column 1: it is not JSON")
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _plain_path(matched: UrlMappingMatchInfo) -> str:

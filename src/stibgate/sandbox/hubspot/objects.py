@@ -25,7 +25,7 @@ from stibgate.sandbox.hubspot.bodies import (
 )
 from stibgate.sandbox.hubspot.border import Border
 from stibgate.sandbox.hubspot.kinds import COMPANIES, CONTACTS, Kind
-from stibgate.sandbox.hubspot.paths import OBJECTS
+from stibgate.sandbox.hubspot.paths import BY_ID, OBJECTS
 from stibgate.sandbox.hubspot.portal import Portal
 from stibgate.sandbox.hubspot.records import Record, Records
 from stibgate.sandbox.hubspot.refusals import NOT_FOUND, VALIDATION, Refused, Trouble, invalid, whole
@@ -49,7 +49,7 @@ class Objects:
     def routes(self, border: Border) -> list[web.RouteDef]:
         """Return the endpoints of this room."""
         may_read, may_write = "crm.objects.{kind}.read", "crm.objects.{kind}.write"
-        one = OBJECTS + r"/{id:\d+}"
+        one = OBJECTS + BY_ID
         return [
             web.post(OBJECTS + "/batch/upsert", border.door(self._upsert, may_write)),
             web.post(OBJECTS + "/batch/update", border.door(self._update, may_write)),
@@ -130,10 +130,9 @@ class Objects:
 
     def _list(self, call: Call) -> Answer:
         records = self._of(call)
-        limit = min(_number(call, "limit", 10), PAGE_MAX)
-        after = call.query.get("after")
-        if after and not after.isdecimal():
-            raise Refused(400, f"{after} is not a valid paging cursor")
+        limit, after = min(call.number("limit", 10), PAGE_MAX), call.number("after", 0)
+        if limit == 0:
+            raise Refused(400, "limit must be a positive number")
         found: list[Record] = []
         for record in records.all_after(after, archived=call.archived):
             if len(found) == limit:
@@ -143,7 +142,9 @@ class Objects:
 
     def _get(self, call: Call) -> Answer:
         records = self._of(call)
-        return Answer(200, self._document(call, records, self._there(call, records, call.params["id"])))
+        return Answer(
+            200, self._document(call, records, self._there(records, call.params["id"], archived=call.archived))
+        )
 
     def _archive(self, call: Call) -> Answer:
         records = self._of(call)
@@ -156,8 +157,8 @@ class Objects:
     def _merge(self, call: Call) -> Answer:
         records = self._of(call)
         asked = read(call.body, Merge)
-        primary = self._there(call, records, asked.primaryObjectId)
-        other = self._there(call, records, asked.objectIdToMerge)
+        primary = self._there(records, asked.primaryObjectId)
+        other = self._there(records, asked.objectIdToMerge)
         if primary is other:
             raise Refused(400, "A record cannot be merged into itself")
         merged = records.merge(primary, other)
@@ -206,8 +207,8 @@ class Objects:
                 return Trouble(VALIDATION, f"One or more association types of {kind.plural} are not valid")
         return None
 
-    def _there(self, call: Call, records: Records, record_id: str) -> Record:
-        record = records.find(record_id, archived=call.archived)
+    def _there(self, records: Records, record_id: str, *, archived: bool = False) -> Record:
+        record = records.find(record_id, archived=archived)
         if record is None:
             raise Refused(404, "Object not found.  objectId are usually numeric.", NOT_FOUND)
         return record
@@ -260,10 +261,3 @@ def _not_found(kind: Kind, ids: list[str]) -> dict[str, Any]:
         "Check that ids are valid."
     )
     return {"status": "error", "category": NOT_FOUND, "message": message, "context": {"ids": ids}}
-
-
-def _number(call: Call, name: str, default: int) -> int:
-    text = call.query.get(name, str(default))
-    if not text.isdecimal() or int(text) == 0:
-        raise Refused(400, f"{name} must be a positive number")
-    return int(text)

@@ -10,10 +10,10 @@ from aiohttp import web
 from pydantic import Field
 
 from stibgate.sandbox.hubspot.answers import Answer, Call, batch
-from stibgate.sandbox.hubspot.bodies import Body, Text, read, read_batch, refuse_duplicates
+from stibgate.sandbox.hubspot.bodies import Body, Inputs, Text, read, read_batch, refuse_duplicates
 from stibgate.sandbox.hubspot.border import Border
 from stibgate.sandbox.hubspot.definitions import Definition, Option
-from stibgate.sandbox.hubspot.paths import PROPERTIES
+from stibgate.sandbox.hubspot.paths import BY_NAME, PROPERTIES
 from stibgate.sandbox.hubspot.records import Records
 from stibgate.sandbox.hubspot.refusals import NOT_FOUND, Refused
 
@@ -66,7 +66,7 @@ class NewProperty(Body):
 class NewProperties(Body):
     """A batch of new properties."""
 
-    inputs: list[NewProperty]
+    inputs: Inputs[NewProperty]
 
 
 class Name(Body):
@@ -79,7 +79,7 @@ class Names(Body):
     """Properties to read; `archived` is required by the published document."""
 
     archived: bool
-    inputs: list[Name]
+    inputs: Inputs[Name]
     dataSensitivity: Literal["highly_sensitive", "non_sensitive", "sensitive"] = "non_sensitive"  # noqa: N815
 
 
@@ -101,7 +101,7 @@ class Properties:
         """Return the endpoints of this room."""
         may_read = "crm.objects.{kind}.read|crm.schemas.{kind}.read"
         may_write = "crm.schemas.{kind}.write"
-        one, groups = PROPERTIES + "/{name}", PROPERTIES + "/groups"
+        groups = PROPERTIES + "/groups"
         return [
             web.post(PROPERTIES + "/batch/read", border.door(self._read, may_read)),
             web.post(PROPERTIES + "/batch/create", border.door(self._create_batch, may_write)),
@@ -109,8 +109,8 @@ class Properties:
             web.post(groups, border.door(self._create_group, may_write)),
             web.get(PROPERTIES, border.door(self._list, may_read), allow_head=False),
             web.post(PROPERTIES, border.door(self._create, may_write)),
-            web.get(one, border.door(self._get, may_read), allow_head=False),
-            web.delete(one, border.door(self._archive, may_write)),
+            web.get(BY_NAME, border.door(self._get, may_read), allow_head=False),
+            web.delete(BY_NAME, border.door(self._archive, may_write)),
         ]
 
     def _list(self, call: Call) -> Answer:

@@ -87,9 +87,9 @@ class Records:
         """Yield what is not archived, oldest first."""
         return (record for record in self._by_id.values() if record.archived_at is None)
 
-    def all_after(self, after: str | None, *, archived: bool) -> Iterator[Record]:
+    def all_after(self, after: int, *, archived: bool) -> Iterator[Record]:
         """Yield the records, live or archived, whose id is above *after*, oldest first."""
-        for number in islice(self._order, bisect_right(self._order, int(after or 0)), None):
+        for number in islice(self._order, bisect_right(self._order, after), None):
             record = self._by_id[str(number)]
             if (record.archived_at is not None) is archived:
                 yield record

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field
 
-from stibgate.sandbox.hubspot.answers import Answer, Call
+from stibgate.sandbox.hubspot.answers import Answer, Call, whole_number
 from stibgate.sandbox.hubspot.bodies import Body, Text, read
 from stibgate.sandbox.hubspot.border import SEARCH, Border
 from stibgate.sandbox.hubspot.definitions import Definitions
@@ -59,9 +59,9 @@ class Sort(Body):
 class Question(Body):
     """The body of a search; one of the groups must hold."""
 
-    filterGroups: list[Group] = Field(default_factory=list)  # noqa: N815
+    filterGroups: list[Group] = Field(default_factory=list, json_schema_extra={"maxItems": GROUPS_MAX})  # noqa: N815
     properties: list[str] = Field(default_factory=list)
-    limit: Annotated[int, Field(ge=0)] = 10
+    limit: Annotated[int, Field(ge=0, json_schema_extra={"maximum": PAGE_MAX})] = 10
     after: str | int | None = None
     sorts: Annotated[list[str | Sort], Field(max_length=1)] = Field(default_factory=list)
     query: Annotated[str, Field(max_length=QUERY_MAX)] | None = None
@@ -117,12 +117,10 @@ def _checked(asked: Question) -> int:
         raise Refused(400, f"too many filters (count: {filters}, max allowed: {FILTERS_MAX})")
     if asked.limit > PAGE_MAX:
         raise Refused(400, f"limit must not exceed {PAGE_MAX}, got {asked.limit}")
-    after = str(asked.after or 0)
-    if not after.isdecimal():
-        raise Refused(400, f"after must be the value of paging.next.after, got {after}")
-    if int(after) + asked.limit > RESULTS_MAX:
+    after = whole_number("after", str(asked.after or 0))
+    if after + asked.limit > RESULTS_MAX:
         raise Refused(400, f"a search does not page beyond {RESULTS_MAX} results")
-    return int(after)
+    return after
 
 
 def _match(asked: Filter, definitions: Definitions) -> Match:

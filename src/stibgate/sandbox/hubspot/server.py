@@ -16,6 +16,7 @@ from stibgate.sandbox.hubspot.definitions import Definitions
 from stibgate.sandbox.hubspot.kinds import COMPANIES, CONTACTS
 from stibgate.sandbox.hubspot.matching import Matching
 from stibgate.sandbox.hubspot.objects import Objects
+from stibgate.sandbox.hubspot.openapi import document
 from stibgate.sandbox.hubspot.portal import Portal
 from stibgate.sandbox.hubspot.properties import Properties
 from stibgate.sandbox.hubspot.records import Records
@@ -87,8 +88,14 @@ class HubSpotSandbox:
     def app(self) -> web.Application:
         """Return an application that serves this sandbox."""
         app = web.Application(middlewares=[self._border.lost], client_max_size=BODY_MAX)
-        for room in self._rooms:
-            app.add_routes(room.routes(self._border))
+        routes = [route for room in self._rooms for route in room.routes(self._border)]
+        app.add_routes(routes)
+
+        async def described(_request: web.Request) -> web.Response:
+            return web.json_response(document((route.method, route.path) for route in routes))
+
+        # Beside the border: HubSpot has no such path, so nothing is counted, limited or spoilt here.
+        app.router.add_get("/openapi.json", described, allow_head=False)
         return app
 
     def contacts(self) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 Source: contacts guide (keys, partial values); error handling page; the trace ids as a live probe found them to work.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -176,4 +175,4 @@ class Writer:
 
 def _as_text(value: float) -> str:
     """Return a JSON number as HubSpot keeps it: a whole one without a fraction."""
-    return str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
+    return str(int(value)) if isinstance(value, int) or value.is_integer() else str(value)
