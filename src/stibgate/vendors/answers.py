@@ -6,8 +6,9 @@
     408, 425, 429, 5xx        unavailable: ask later
     every other               refused
 
-Of a refusal the vendor's own sentence is kept, masked and short: an operator needs it, and it likes to repeat what
-it was sent. Source: Stibnite Person Data API, "Bad Requests"; research/vendors.md U27.
+Of a refusal the vendor's own sentence is kept, and which properties it names, masked and short: an operator needs
+them, and they like to repeat what was sent. Source: Stibnite Person Data API, "Bad Requests"; research/vendors.md U27
+and 1.4.
 """
 
 import html
@@ -24,6 +25,7 @@ from stibgate.vendors import ratelimit
 from stibgate.vendors.http import Answer, Call
 
 WORDS_MAX = 200
+"""Characters of the vendor's sentence, and of what it says of properties."""
 _LOOKED_AT_MAX_BYTES = 64 * 1024
 _SEARCHED_MAX = 1_000
 _PRIVATE_MIN = 3
@@ -125,12 +127,18 @@ def _problem(place: tuple[int | str, ...], kind: str) -> str:
 
 
 def _words(body: bytes, private: Iterable[str]) -> str:
-    """Return the vendor's own sentence on one line, masked, or "" when there is none."""
+    """Return the vendor's own sentence, and what it says of properties, on one line; "" when there is neither."""
     try:
         document = from_json(body) if len(body) <= _LOOKED_AT_MAX_BYTES else None
     except (ValueError, RecursionError):
         return ""
-    text = _plain(_sentence(document))
+    told = [_told(text, private) for text in (_sentence(document), "; ".join(_problems(document)))]
+    return ": ".join(filter(None, told))
+
+
+def _told(text: str, private: Iterable[str]) -> str:
+    """Return *text* on one line, masked and short."""
+    text = _plain(text)
     for value in sorted(private, key=len, reverse=True):
         if len(value) >= _PRIVATE_MIN:
             text = re.sub(re.escape(_plain(value)), _MASK, text, flags=re.IGNORECASE)
@@ -156,3 +164,15 @@ def _sentence(document: Any) -> str:
         if isinstance(said, str) and said.strip():
             return said
     return ""
+
+
+def _problems(document: Any) -> list[str]:
+    """Return `property: message` of the first few properties that are named as wrong."""
+    errors = document.get("errors") if isinstance(document, dict) else None
+    pairs = [
+        (error.get("property"), error.get("message"))
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict)
+    ]
+    named = [(name, said) for name, said in pairs if isinstance(name, str) and isinstance(said, str) and said.strip()]
+    return [said if said.startswith(f"{name}:") else f"{name}: {said}" for name, said in named[:_PROBLEMS_MAX]]
