@@ -1,5 +1,6 @@
 """Diagnosis: every common cause is named, and nothing secret is."""
 
+import hmac
 import json
 import re
 
@@ -119,6 +120,30 @@ def test_another_algorithm_is_named():
         (scheme,) = candidates("custom", overrides={"content": "{body}", "algorithm": algorithm}, allow_sha1=True)
         _, text = diagnose(signed(scheme), scheme="sha256_hex")
         assert f'algorithm = "{algorithm}"' in text
+
+
+@pytest.mark.parametrize("algorithm", ["sha512", "sha1"])
+def test_what_is_proposed_for_another_algorithm_is_accepted(algorithm):
+    """A hint never names a preset that its own algorithm does not fit: what it says is a scheme that verifies."""
+    (scheme,) = candidates("custom", overrides={"content": "{body}", "algorithm": algorithm}, allow_sha1=True)
+    pairs = signed(scheme)
+    found, _ = diagnose(pairs, scheme="sha256_hex")
+    assert found.hint.startswith('Put scheme = "custom"')
+    assert ("allow_sha1 = true" in found.hint) == (algorithm == "sha1")
+    overrides = dict(re.findall(r'(\w+) = "([^"]*)"', found.hint))
+    name = overrides.pop("scheme")
+    schemes = candidates(name, overrides=overrides, allow_sha1=True)
+    assert explain(pairs, BODY, schemes=schemes, secrets=[Secret(SECRET, "a")], now_unix_s=NOW).match
+
+
+def test_what_cannot_be_configured_is_said_so():
+    """A right signature in a way that no configuration expresses is named, with why, and proposes no scheme."""
+    mac = hmac.new(SECRET.encode(), str(NOW).encode() + BODY, "sha256").hexdigest()
+    found, text = diagnose([("x-timestamp", str(NOW)), ("x-signature", mac)])
+    assert not found.match
+    assert found.scheme is None
+    assert "without a separator" in text
+    assert "doctor signature" in found.hint
 
 
 @pytest.mark.parametrize("header", ["x-hub-signature-256", "x-acme-hmac"])

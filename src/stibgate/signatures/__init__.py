@@ -2,12 +2,14 @@
 
 The rule of the room: raw bytes in, an answer out. No clock, disk, network, randomness or log; the time and the
 ids are arguments. `Verifier.verify` raises `SignatureRefused` and nothing else, whatever was sent. `explain`
-diagnoses a capture and never decides about a delivery.
+and `diagnose` speak about captures and never decide about a delivery.
 """
 
+from stibgate.signatures.diagnose import Diagnosis, Request, diagnose
 from stibgate.signatures.explain import Explanation, explain
 from stibgate.signatures.presets import PRESETS, candidates
 from stibgate.signatures.scheme import Algorithm, Encoding, Grammar, KeyReading, Scheme, TimestampUnit
+from stibgate.signatures.search import keys_of
 from stibgate.signatures.secret import Secret, check_secret, derive_key
 from stibgate.signatures.sign import sign
 from stibgate.signatures.verify import Verified, Verifier
@@ -16,11 +18,13 @@ from stibgate.signatures.wire import HeaderLookup, header_lookup
 __all__ = [
     "PRESETS",
     "Algorithm",
+    "Diagnosis",
     "Encoding",
     "Explanation",
     "Grammar",
     "HeaderLookup",
     "KeyReading",
+    "Request",
     "Scheme",
     "Secret",
     "TimestampUnit",
@@ -29,7 +33,9 @@ __all__ = [
     "candidates",
     "check_secret",
     "derive_key",
+    "diagnose",
     "explain",
     "header_lookup",
+    "keys_of",
     "sign",
 ]

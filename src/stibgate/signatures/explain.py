@@ -3,54 +3,19 @@
 No secret and no expected MAC is ever part of an explanation; of a received one, four characters and its length.
 """
 
-import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from stibgate.errors import AuthReason, SignatureRefused
+from stibgate.signatures.evidence import Headers, read_evidence
+from stibgate.signatures.findings import Capture, findings
 from stibgate.signatures.scheme import Scheme, TimestampUnit
-from stibgate.signatures.search import (
-    Headers,
-    body_variants,
-    first_hit,
-    layout_of,
-    layouts,
-    other_units,
-    readings,
-    signature_headers,
-)
+from stibgate.signatures.search import Search, first_hit
 from stibgate.signatures.secret import Secret, check_secret
+from stibgate.signatures.stanza import likely_scheme, setting_of
 from stibgate.signatures.verify import Verified, Verifier
 from stibgate.signatures.wire import header_lookup
-
-_HEX = re.compile(r"[0-9a-fA-F]{32,}")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{27,}={0,2}")
-_SHOWN_VALUES_MAX = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """What came, what was configured, and when.
-
-    Attributes:
-        headers: Name and value of every header, in order.
-        body: The raw bytes.
-        schemes: The configured candidates.
-        secrets: The configured secrets, newest first.
-        now_unix_s: When it was received.
-        tolerance_s: The configured age limit.
-        future_s: The configured limit ahead of the clock.
-        age_known: Whether anybody said when it was received.
-    """
-
-    headers: Headers
-    body: bytes
-    schemes: Sequence[Scheme]
-    secrets: Sequence[Secret]
-    now_unix_s: float
-    tolerance_s: float
-    future_s: float
-    age_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +78,6 @@ def explain(
     steps: tuple[Callable[[Capture], _Answer | None], ...] = (
         _as_configured,
         _other_layout,
-        _other_unit,
         _rewritten_body,
     )
     answer = next((answer for step in steps if (answer := step(capture)) is not None), None)
@@ -122,7 +86,7 @@ def explain(
     return Explanation(
         match=answer.match,
         verdict=answer.verdict,
-        findings=tuple(_findings(capture, answer.hit)),
+        findings=tuple(findings(capture, answer.hit.signed_unix_s if answer.hit else None)),
         hint=answer.hint,
         scheme=answer.hit.scheme if answer.hit else None,
         secret_label=answer.hit.secret_label if answer.hit else None,
@@ -178,92 +142,83 @@ def _reason(capture: Capture) -> AuthReason | None:
 
 
 def _other_layout(capture: Capture) -> _Answer | None:
-    """Answer when another reading of the secret, another layout or another header makes the MAC come true."""
-    hit = first_hit(capture.headers, capture.body, readings(capture.schemes), capture.secrets)
-    if hit is None:
-        hit = first_hit(capture.headers, capture.body, layouts(capture.headers), capture.secrets)
-    if hit is None:
+    """Answer when another reading of the secret, another layout, header or unit makes the MAC come true."""
+    hit = _search(capture).hit()
+    if hit is None or _reason(capture) is AuthReason.REPEATED:
         return None
-    configured = [scheme for scheme in capture.schemes if scheme.header == hit.scheme.header]
-    if not configured:
-        places = ", ".join(sorted({scheme.header for scheme in capture.schemes}))
+    try:
+        setting = setting_of(hit, capture.headers, capture.body)
+    except ValueError as why:
         return _Answer(
-            f"The signature is in the header {hit.scheme.header}, not in {places or 'a configured one'}.",
-            _settings(hit.scheme, "header"),
-            hit,
+            f"The signature in the header {hit.claim.header} is right, but stibgate cannot check its like: {why}.",
+            "`stibgate doctor signature` says what to use instead.",
         )
-    same = [scheme for scheme in configured if scheme.content == hit.scheme.content]
-    if any(scheme.key is not hit.scheme.key and _like(scheme, hit.scheme) for scheme in same):
-        seen = " or ".join(sorted({scheme.key.value for scheme in same}))
+    scheme = setting.scheme
+    verified = first_hit(capture.headers, capture.body, [scheme], capture.secrets)
+    if scheme.timestamp_unit not in {one.timestamp_unit for one in capture.schemes}:
+        as_configured = any(replace(scheme, timestamp_unit=one.timestamp_unit) == one for one in capture.schemes)
+        only = f'Put timestamp_unit = "{scheme.timestamp_unit}" under [sources.NAME.signature].'
         return _Answer(
-            f"The sender uses the other reading of whsec_: {hit.scheme.key}, where {seen} is configured.",
-            f'Put key = "{hit.scheme.key}" under [sources.NAME.signature].',
-            hit,
+            f"The signature is right, but its timestamp is in {_UNITS[scheme.timestamp_unit]}.",
+            only if as_configured else setting.sentence(),
+            verified,
+        )
+    configured = [one for one in capture.schemes if one.header == scheme.header]
+    if not configured:
+        places = ", ".join(sorted({one.header for one in capture.schemes}))
+        return _Answer(
+            f"The signature is in the header {scheme.header}, not in {places or 'a configured one'}.",
+            setting.sentence("header"),
+            verified,
+        )
+    same = [one for one in configured if one.content == scheme.content]
+    if any(one.key is not scheme.key and _like(one, scheme) for one in same):
+        seen = " or ".join(sorted({one.key.value for one in same}))
+        return _Answer(
+            f"The sender uses the other reading of whsec_: {scheme.key}, where {seen} is configured.",
+            f'Put key = "{scheme.key}" under [sources.NAME.signature].',
+            verified,
         )
     return _Answer(
-        f"The signature is right under another layout: {hit.scheme.name}, key read as {hit.scheme.key}.",
-        _settings(hit.scheme),
-        hit,
+        f"The signature is right under another layout: {scheme.name}, key read as {scheme.key}.",
+        setting.sentence(),
+        verified,
     )
+
+
+_UNITS = {TimestampUnit.SECONDS: "seconds", TimestampUnit.MILLISECONDS: "milliseconds"}
+
+
+def _search(capture: Capture) -> Search:
+    evidence = read_evidence(capture.headers, capture.body, known=capture.schemes)
+    return Search(evidence, capture.secrets, known=[scheme.content for scheme in capture.schemes])
 
 
 def _like(one: Scheme, other: Scheme) -> bool:
     return (one.grammar, one.algorithm, one.encoding) == (other.grammar, other.algorithm, other.encoding)
 
 
-def _settings(scheme: Scheme, *more: str) -> str:
-    """Return the sentence that says what to set for *scheme*, and where; *more* names further fields of it."""
-    names = [*more, "key"]
-    if scheme.algorithm != "sha256":
-        names.append("algorithm")
-    if scheme.timestamp_header:
-        names.append("timestamp")
-    if scheme.timestamp_unit is TimestampUnit.MILLISECONDS:
-        names.append("timestamp_unit")
-    listed = ", ".join(f'{name} = "{getattr(scheme, name)}"' for name in names)
-    return f'Put scheme = "{scheme.name}" under [sources.NAME], and {listed} under [sources.NAME.signature].'
-
-
-def _other_unit(capture: Capture) -> _Answer | None:
-    """Answer when the MAC is right and the timestamp counts in another unit than the configured one."""
-    for schemes in (capture.schemes, [*readings(capture.schemes), *layouts(capture.headers)]):
-        hit = first_hit(capture.headers, capture.body, other_units(schemes), capture.secrets)
-        if hit is None:
-            continue
-        unit = hit.scheme.timestamp_unit
-        as_configured = any(replace(hit.scheme, timestamp_unit=one.timestamp_unit) == one for one in capture.schemes)
-        setting = f'Put timestamp_unit = "{unit}" under [sources.NAME.signature].'
-        return _Answer(
-            f"The signature is right, but its timestamp is in {_UNITS[unit]}.",
-            setting if as_configured else _settings(hit.scheme),
-            hit,
-        )
-    return None
-
-
-_UNITS = {TimestampUnit.SECONDS: "seconds", TimestampUnit.MILLISECONDS: "milliseconds"}
-
-
 def _rewritten_body(capture: Capture) -> _Answer | None:
     """Answer when the MAC is right for the body as it was before something changed it."""
-    schemes = [*readings(capture.schemes), *layouts(capture.headers)]
-    if not any(header_lookup(capture.headers)(scheme.header) for scheme in schemes):
+    found = _search(capture).rewritten()
+    if found is None:
         return None
-    for variant in body_variants(capture.body):
-        hit = first_hit(capture.headers, variant.body, schemes, capture.secrets)
-        if hit is not None:
-            return _Answer(
-                f"Something between the sender and here rewrites the body: {variant.change}.",
-                "Let the proxy or middleware pass the raw bytes through; a signature covers every one of them.",
-                hit,
-            )
-    return None
+    hit, body = found
+    verified = None
+    with suppress(ValueError):
+        scheme = setting_of(hit, capture.headers, body).scheme
+        verified = first_hit(capture.headers, body, [scheme], capture.secrets)
+    return _Answer(
+        f"Something between the sender and here rewrites the body: {hit.change}.",
+        "Let the proxy or middleware pass the raw bytes through; a signature covers every one of them.",
+        verified,
+    )
 
 
 def _no_hit(capture: Capture) -> _Answer:
     """Answer from the evidence when nothing makes the MAC come true."""
     reason = _reason(capture)
-    came = signature_headers(capture.headers)
+    came = read_evidence(capture.headers, b"").named
     wanted = ", ".join(sorted({scheme.header for scheme in capture.schemes})) or "none"
     if reason is AuthReason.REPEATED:
         return _Answer(
@@ -291,7 +246,9 @@ def _no_hit(capture: Capture) -> _Answer:
 
 def _malformed(capture: Capture) -> _Answer:
     """Answer when a header is there that no configured scheme can read."""
-    known = layout_of(capture.headers)
+    evidence = read_evidence(capture.headers, capture.body)
+    layouts = (likely_scheme(claim, evidence.stamps) for claim in evidence.claims)
+    known = next((scheme for scheme in layouts if scheme is not None), None)
     if known is None:
         return _Answer(
             "The signature header is there, but not in a configured or known layout.",
@@ -306,47 +263,3 @@ def _malformed(capture: Capture) -> _Answer:
         f'Put scheme = "{known.name}" under [sources.NAME], and compare the secret with the one that the vendor'
         " showed when the endpoint was registered.",
     )
-
-
-def _findings(capture: Capture, hit: Verified | None) -> list[str]:
-    """Return the evidence: the headers that count, the timestamp's age, the secrets."""
-    lookup = header_lookup(capture.headers)
-    names = dict.fromkeys([s.header for s in capture.schemes if lookup(s.header)])
-    names.update(dict.fromkeys(signature_headers(capture.headers)))
-    lines = [f"header {name}: {_shape(value)}" for name in names for value in lookup(name)[:_SHOWN_VALUES_MAX]]
-    if not lines:
-        lines.append("no header looks like a signature")
-    stamps = dict.fromkeys(s.timestamp_header for s in capture.schemes if s.timestamp_header)
-    lines.extend(f"header {name}: {_shape(value)}" for name in stamps if name for value in lookup(name)[:1])
-    lines.append(f"body: {len(capture.body)} bytes")
-    if hit is not None and hit.signed_unix_s is not None and capture.age_known:
-        age_s = capture.now_unix_s - hit.signed_unix_s
-        side = "before" if age_s >= 0 else "after"
-        limits = f"limits: {capture.tolerance_s:.0f} s before, {capture.future_s:.0f} s after"
-        lines.append(f"signed {abs(age_s):.0f} s {side} it was received ({limits})")
-    for secret in capture.secrets:
-        if (problem := check_secret(secret.value)) is not None:
-            lines.append(f"secret {secret.label!r}: {problem}")
-        elif not secret.is_live(capture.now_unix_s):
-            lines.append(f"secret {secret.label!r}: its not_after has passed")
-    return lines
-
-
-def _shape(value: str) -> str:
-    """Return *value* with every digest cut to four characters and every unknown text to its length."""
-    parts = re.split(r"([, ]+)", value.strip(" \t")[:512])
-    return "".join(part if index % 2 else _part_shape(part) for index, part in enumerate(parts))
-
-
-def _part_shape(part: str) -> str:
-    name, sign, text = part.partition("=")
-    if sign and re.fullmatch(r"[A-Za-z0-9_-]{1,12}", name) and text.strip("="):
-        return f"{name}={_digest_shape(text)}"
-    return _digest_shape(part)
-
-
-def _digest_shape(text: str) -> str:
-    if re.fullmatch(r"[0-9]{1,16}", text) or re.fullmatch(r"v[0-9][a-z]?", text) or not text:
-        return text
-    kind = "hex" if _HEX.fullmatch(text) else "base64" if _BASE64.fullmatch(text) else ""
-    return f"{text[:4]}... ({len(text)} {kind})" if kind else f"({len(text)} characters)"

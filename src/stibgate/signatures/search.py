@@ -1,48 +1,191 @@
-"""The search behind a diagnosis: which layout, key reading, header or change of the body makes a MAC come true.
+"""The search behind every diagnosis: which digest of which signed text, under which reading of the secret, comes true.
 
 A hit is proof, 2^-160 or less by chance, and no one plants one without the secret. It is for people all the
-same: nothing here is used to accept a delivery. Time limits and expiry of secrets are left to the caller.
+same: nothing here is used to accept a delivery. The number of MACs is bounded, the likeliest come first.
 """
 
-import json
+import base64
+import binascii
+import hashlib
+import hmac
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from stibgate.errors import AuthReason, SignatureRefused
-from stibgate.signatures.presets import PRESETS
-from stibgate.signatures.scheme import Algorithm, KeyReading, Scheme, TimestampUnit
-from stibgate.signatures.secret import Secret
+from stibgate.errors import SignatureRefused
+from stibgate.signatures.evidence import Claim, Evidence, Headers, Place, Url
+from stibgate.signatures.scheme import KeyReading, Scheme
+from stibgate.signatures.secret import PREFIX, Secret, derive_key
+from stibgate.signatures.variants import body_variants
 from stibgate.signatures.verify import Verified, Verifier
 from stibgate.signatures.wire import header_lookup
 
-Headers = Sequence[tuple[str, str]]
+CORE = ("{body}", "{t}.{body}", "v0:{t}:{body}", "{id}.{t}.{body}")
+"""What the presets sign; the only templates that are tried on changed bodies and on unlikely readings."""
 
-BOM = b"\xef\xbb\xbf"
-BODY_BYTES_MAX = 4 << 20
-
-_SIGNATURE_NAME = re.compile(r"sign|hmac|digest")
-_SIGNATURE_VALUE = re.compile(
-    r"(?:[a-z0-9]{1,8}[=,])?(?:[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128}|[A-Za-z0-9+/]{43}=)"
-    r"|t=[0-9]{1,13},.*"
+_MORE = (
+    "{t}{body}",
+    "{t}:{body}",
+    "{body}.{t}",
+    "{body}{t}",
+    "{t}|{body}",
+    "{t}\n{body}",
+    "v1:{t}:{body}",
+    "{id}.{body}",
+    "{t}.{id}.{body}",
+    "{id}:{t}:{body}",
+    "{id}{t}{body}",
+    "{id}{body}{t}",
+    "{method}{url}{body}{t}",
+    "{method}{url}{body}",
+    "{url}{body}",
+    "{body}{url}",
+    "{t}{method}{path}{body}",
+    "{method}{path}{body}",
 )
-# They hold credentials, not signatures; GitHub once sent the secret itself in such a header.
-_NEVER = re.compile(r"secret|token|authorization|cookie|api-?key|password|content-digest|repr-digest")
-_TIMESTAMP_NAME = re.compile(r"timestamp|request-time|-time$")
+_FIELD = re.compile(r"(\{(?:body|t|id|method|url|path)\})")
+
+_STRONGEST_FIRST = ("sha256", "sha512", "sha384", "sha1")
+
+MACS_MAX = 650
+"""A secret, on the body as it came."""
+VARIANT_MACS_MAX = 350
+"""A secret, on what the body may have been."""
 
 
 @dataclass(frozen=True, slots=True)
-class BodyVariant:
-    """The body as it may have been when it was signed.
+class Key:
+    """One key that a secret may stand for, by a `KeyReading`, `hex`, `base64url`, or `base64_all` (prefix and all)."""
+
+    value: bytes
+    reading: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What made a MAC come true.
 
     Attributes:
-        change: What happened to it on the way, in words.
-        body: The bytes to try.
+        claim: The MAC and where it stands.
+        template: What was signed: literals and `{body}`, `{t}`, `{id}`, `{method}`, `{url}`, `{path}`.
+        key: The key, and how it was read from which secret.
+        stamp: What stood for `{t}`, or None.
+        message_id: What stood for `{id}`, or None.
+        url: What stood for `{url}` or `{path}`, or None.
+        change: What happened to the body on the way; empty when it is as it came.
     """
 
-    change: str
-    body: bytes
+    claim: Claim
+    template: str
+    key: Key
+    stamp: Place | None = None
+    message_id: Place | None = None
+    url: Url | None = None
+    change: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    template: str
+    stamp: Place | None
+    message_id: Place | None
+    url: Url | None
+
+
+class Search:
+    """Looks for what makes a MAC come true.
+
+    Args:
+        evidence: Where to look.
+        secrets: Whose keys to try; their end does not matter here.
+        known: Templates that somebody configured; they are tried first.
+
+    Attributes:
+        macs_count: How many MACs were computed so far.
+    """
+
+    def __init__(self, evidence: Evidence, secrets: Sequence[Secret], *, known: Iterable[str] = ()) -> None:
+        self._evidence = evidence
+        self._keys = tuple(key for secret in secrets for key in keys_of(secret))
+        self._core = tuple(dict.fromkeys((*known, *CORE)))
+        self._scale = max(1, len(secrets))
+        self.macs_count = 0
+
+    def hit(self) -> Hit | None:
+        """Return what makes a MAC over the body as it came come true, or None."""
+        end = self.macs_count + MACS_MAX * self._scale
+        likely = [claim for claim in self._evidence.claims if claim.likely]
+        unlikely = [claim for claim in self._evidence.claims if not claim.likely]
+        for templates, claims in ((self._core, likely), (self._core, unlikely), (_MORE, likely)):
+            fillings = _fillings(templates, self._evidence)
+            if (found := self._try(fillings, claims, self._evidence.body, end)) is not None:
+                return found
+        return None
+
+    def rewritten(self) -> tuple[Hit, bytes] | None:
+        """Return what makes a MAC come true over what the body may have been, and that body; or None."""
+        end = self.macs_count + VARIANT_MACS_MAX * self._scale
+        likely = [claim for claim in self._evidence.claims if claim.likely]
+        if not likely or not self._keys:
+            return None
+        few = replace(self._evidence, stamps=self._evidence.stamps[:2], ids=self._evidence.ids[:1])
+        for variant in body_variants(self._evidence.body):
+            found = self._try(_fillings(self._core, few), likely, variant.body, end)
+            if found is not None:
+                return replace(found, change=variant.change), variant.body
+        return None
+
+    def plain_hash(self) -> Claim | None:
+        """Return a claim that is a hash of the body without HMAC, alone or with the secret beside it, or None."""
+        body = self._evidence.body
+        texts = [body, *(text for key in self._keys for text in (key.value + body, body + key.value))]
+        for claim in self._evidence.claims:
+            for text in texts:
+                if hmac.compare_digest(hashlib.new(claim.algorithm, text).digest(), claim.mac):
+                    return claim
+        return None
+
+    def _try(self, fillings: Iterator[_Filling], claims: Sequence[Claim], body: bytes, end: int) -> Hit | None:
+        algorithms = [name for name in _STRONGEST_FIRST if any(claim.algorithm == name for claim in claims)]
+        for filling in fillings:
+            text = _filled(filling, self._evidence.method, body)
+            for key in self._keys:
+                for algorithm in algorithms:
+                    if self.macs_count >= end:
+                        return None
+                    self.macs_count += 1
+                    mac = hmac.digest(key.value, text, algorithm)
+                    for claim in claims:
+                        if hmac.compare_digest(mac, claim.mac):
+                            return Hit(claim, filling.template, key, filling.stamp, filling.message_id, filling.url)
+        return None
+
+
+def keys_of(secret: Secret) -> list[Key]:
+    """Return the distinct keys that *secret* may stand for, the likeliest first; none of them is empty."""
+    text = secret.value.strip()
+    behind = text.removeprefix(PREFIX)
+    found: dict[bytes, Key] = {}
+    for reading in (KeyReading.UTF8, KeyReading.BASE64, KeyReading.STRIP_PREFIX):
+        try:
+            value = derive_key(text, reading)
+        except ValueError:
+            continue
+        found.setdefault(value, Key(value, reading.value, secret))
+    if len(behind) % 2 == 0 and re.fullmatch(r"[0-9a-fA-F]+", behind):
+        value = bytes.fromhex(behind)
+        found.setdefault(value, Key(value, "hex", secret))
+    for whole, word in ((behind, "base64url"), (text, "base64_all")):
+        if not behind or re.fullmatch(r"[A-Za-z0-9_-]{2,}=*", whole) is None:
+            continue
+        bare = whole.rstrip("=")
+        with suppress(binascii.Error):
+            value = base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4))
+            found.setdefault(value, Key(value, word, secret))
+    return list(found.values())
 
 
 def first_hit(headers: Headers, body: bytes, schemes: Sequence[Scheme], secrets: Sequence[Secret]) -> Verified | None:
@@ -55,111 +198,29 @@ def first_hit(headers: Headers, body: bytes, schemes: Sequence[Scheme], secrets:
         return None
 
 
-def signature_headers(headers: Headers) -> list[str]:
-    """Return the names, lower case and in order, of the headers that look like a signature."""
-    names: dict[str, None] = {}
-    for name, value in headers:
-        lower = name.lower()
-        if not _NEVER.search(lower) and (
-            _SIGNATURE_NAME.search(lower) or _SIGNATURE_VALUE.fullmatch(value.strip(" \t"))
-        ):
-            names[lower] = None
-    return list(names)
+def _fillings(templates: Iterable[str], evidence: Evidence) -> Iterator[_Filling]:
+    """Yield each template with everything that its fields may stand for."""
+    for template in templates:
+        stamps: tuple[Place | None, ...] = evidence.stamps if "{t}" in template else (None,)
+        ids: tuple[Place | None, ...] = evidence.ids if "{id}" in template else (None,)
+        urls: tuple[Url | None, ...] = (None,)
+        if "{url}" in template:
+            urls = evidence.urls
+        elif "{path}" in template:
+            urls = evidence.urls[:1]
+        for stamp in stamps:
+            for message_id in ids:
+                for url in urls:
+                    yield _Filling(template, stamp, message_id, url)
 
 
-def readings(schemes: Iterable[Scheme]) -> list[Scheme]:
-    """Return *schemes* under every reading of the key."""
-    return [replace(scheme, key=reading) for scheme in schemes for reading in KeyReading]
-
-
-def other_units(schemes: Iterable[Scheme]) -> list[Scheme]:
-    """Return those of *schemes* that sign a timestamp, each with the unit that it does not have."""
-    other = {TimestampUnit.SECONDS: TimestampUnit.MILLISECONDS, TimestampUnit.MILLISECONDS: TimestampUnit.SECONDS}
-    return [replace(one, timestamp_unit=other[one.timestamp_unit]) for one in schemes if one.timestamp != "none"]
-
-
-def layout_of(headers: Headers) -> Scheme | None:
-    """Return the first layout in which *headers* hold a signature, right or wrong; None when there is none."""
-    known = layouts(headers)
-    for scheme in (*known, *other_units(known)):
-        try:
-            Verifier([scheme], ()).verify(header_lookup(headers), b"", now_unix_s=0.0)
-        except SignatureRefused as refused:
-            if refused.reason is AuthReason.MISMATCH:
-                return scheme
-    return None
-
-
-def layouts(headers: Headers) -> list[Scheme]:
-    """Return every preset in every header that looks like a signature, with all algorithms and readings."""
-    stamps = [name.lower() for name, _ in headers if _TIMESTAMP_NAME.search(name.lower())]
-    found: dict[Scheme, None] = {}
-    for header in signature_headers(headers):
-        for preset in PRESETS.values():
-            for variant in preset:
-                for placed in _placed(variant, header, stamps):
-                    found.update(dict.fromkeys(_algorithms(placed)))
-    return readings(found)
-
-
-def _placed(variant: Scheme, header: str, stamps: Sequence[str]) -> Iterator[Scheme]:
-    """Yield *variant* in *header*, with the timestamp and id headers that may go with it."""
-    family = header.removesuffix("-signature")
-    id_header = f"{family}-id" if variant.id_header is not None else None
-    if variant.timestamp_header is None:
-        yield replace(variant, header=header, id_header=id_header, unless=None)
-        return
-    for stamp in dict.fromkeys((*stamps, variant.timestamp_header)):
-        yield replace(variant, header=header, id_header=id_header, timestamp=f"header:{stamp}")
-
-
-def _algorithms(scheme: Scheme) -> Iterator[Scheme]:
-    for algorithm in Algorithm:
-        label = f"{algorithm}=" if scheme.label == "sha256=" else scheme.label
-        yield replace(scheme, algorithm=algorithm, label=label)
-
-
-def body_variants(body: bytes) -> Iterator[BodyVariant]:
-    """Yield what the body may have been before something between the sender and here changed it.
-
-    A body over 4 MiB yields only what costs one copy: parsing it again would take seconds.
-    """
-    seen = {body}
-    for change, variant in _byte_variants(body):
-        if variant not in seen:
-            seen.add(variant)
-            yield BodyVariant(change, variant)
-    if len(body) > BODY_BYTES_MAX:
-        return
-    for change, variant in _json_variants(body):
-        if variant not in seen:
-            seen.add(variant)
-            yield BodyVariant(change, variant)
-
-
-def _byte_variants(body: bytes) -> Iterator[tuple[str, bytes]]:
-    unix = body.replace(b"\r\n", b"\n")
-    yield "a line end was added at its end", body.removesuffix(b"\n").removesuffix(b"\r")
-    yield "the line end at its end was removed", body + b"\n"
-    yield "the line end at its end was removed", body + b"\r\n"
-    yield "white space round it was added", body.strip()
-    yield "its line ends were changed from LF to CRLF", unix
-    yield "its line ends were changed from CRLF to LF", unix.replace(b"\n", b"\r\n")
-    yield "a byte order mark was added", body.removeprefix(BOM)
-    yield "its byte order mark was removed", BOM + body
-
-
-def _json_variants(body: bytes) -> Iterator[tuple[str, bytes]]:
-    try:
-        document = json.loads(body)
-        for ascii_only in (False, True):
-            escapes = "with escapes for all but ASCII" if ascii_only else "with plain UTF-8"
-            for sort_keys in (False, True):
-                order = "sorted keys" if sort_keys else "keys in this order"
-                for name, separators in (("compact", (",", ":")), ("with spaces", (", ", ": "))):
-                    text = json.dumps(document, ensure_ascii=ascii_only, sort_keys=sort_keys, separators=separators)
-                    yield f"its JSON was written anew (signed {name}, {order}, {escapes})", text.encode()
-            text = json.dumps(document, ensure_ascii=ascii_only, indent=2)
-            yield f"its JSON was written anew (signed indented by 2, {escapes})", text.encode()
-    except (ValueError, RecursionError):
-        return
+def _filled(filling: _Filling, method: str, body: bytes) -> bytes:
+    fields = {
+        "{body}": body,
+        "{t}": filling.stamp.text.encode() if filling.stamp else b"",
+        "{id}": filling.message_id.text.encode() if filling.message_id else b"",
+        "{url}": filling.url.text.encode("utf-8", "surrogatepass") if filling.url else b"",
+        "{path}": filling.url.path.encode("utf-8", "surrogatepass") if filling.url else b"",
+        "{method}": method.encode("utf-8", "surrogatepass"),
+    }
+    return b"".join(fields[part] if part in fields else part.encode() for part in _FIELD.split(filling.template))
