@@ -28,7 +28,7 @@ def health(*, config: Path | None, as_json: bool, url: str | None, timeout: floa
         url = base_url(load(config).settings.server.admin_address)
     else:
         url = checked_url(url)
-    document = _ask(url, timeout)
+    document = ask(url, timeout)
     click.echo(json.dumps(document) if as_json else document["status"])
     if document["status"] != "ready":
         if not as_json:
@@ -37,7 +37,7 @@ def health(*, config: Path | None, as_json: bool, url: str | None, timeout: floa
         sys.exit(EXIT_UNREACHABLE)
 
 
-def _ask(url: str, timeout_s: float) -> dict[str, Any]:
+def ask(url: str, timeout_s: float) -> dict[str, Any]:
     """Return what /readyz says, good or bad.
 
     Raises:

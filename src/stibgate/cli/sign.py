@@ -1,18 +1,18 @@
 """`stibgate sign` and `stibgate verify`: how a delivery proves itself, by hand."""
 
-import base64
 import json
 import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 
+from stibgate.cli.captures import read_capture
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.senders import Sender, find_sender
 from stibgate.domain.instant import from_rfc3339
@@ -108,7 +108,7 @@ def verify(
 
 @dataclass(frozen=True, slots=True)
 class _Captured:
-    headers: list[tuple[str, str]]
+    headers: Sequence[tuple[str, str]]
     body: bytes
     received_unix_s: float | None
 
@@ -120,24 +120,9 @@ def _captured(
         if body is None:
             raise UsageError("nothing to verify", hint="Give --capture FILE, or --header and --body FILE.")
         return _Captured([_header(line) for line in headers], body.read(), _moment(received_at))
-    try:
-        document: Mapping[str, Any] = json.load(capture)
-    except (ValueError, RecursionError) as error:
-        raise _no_capture(capture, "not JSON") from error
-    if not isinstance(document, dict):
-        raise _no_capture(capture, "not a JSON object")
-    for key in ("headers", "body_base64"):
-        if key not in document:
-            raise _no_capture(capture, f"{key} is missing")
-    try:
-        pairs = [(str(name), str(value)) for name, value in document["headers"]]
-    except (ValueError, TypeError) as error:
-        raise _no_capture(capture, "headers is not a list of [name, value]") from error
-    try:
-        raw = base64.b64decode(document["body_base64"], validate=True)
-    except (ValueError, TypeError) as error:
-        raise _no_capture(capture, "body_base64 is not base64") from error
-    return _Captured(pairs, raw, _moment(received_at or document.get("received_at")))
+    request = read_capture(capture.name, capture.read())
+    received = request.received_unix_s if received_at is None else _moment(received_at)
+    return _Captured(request.headers, request.body, received)
 
 
 def _header(line: str) -> tuple[str, str]:
@@ -145,13 +130,6 @@ def _header(line: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise UsageError(f"--header {line!r} has no colon", hint="Write it like --header 'name: value'.")
     return name.strip(), value.strip()
-
-
-def _no_capture(capture: BinaryIO, why: str) -> UsageError:
-    return UsageError(
-        f"{capture.name} is not a capture: {why}",
-        hint='A capture is {"method", "path", "headers": [[name, value], ...], "body_base64", "received_at"}.',
-    )
 
 
 def _moment(text: object) -> float | None:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.operate import offline_option, operate, user
+from stibgate.cli.operate import offline_option, operate, user, with_operations
 from stibgate.cli.output import print_rows, printable
 from stibgate.domain.circuit import SinkState
 from stibgate.errors import EXIT_FAILED, NoStore, StibgateError, UsageError
@@ -103,7 +103,8 @@ def _change(name: str, verb: str, config: Path | None, *, offline: bool) -> bool
         return {"changed": await changed}
 
     path = f"/api/v1/sinks/{quote(name, safe='')}/{verb}?by={quote(by)}"
-    return bool(operate(load(config).settings, path, None, work, offline=offline)["changed"])
+    settings = load(config).settings
+    return bool(operate(settings, path, None, with_operations(settings, work), offline=offline)["changed"])
 
 
 @sinks.command()
@@ -127,7 +128,7 @@ def test(*, name: str | None, config: Path | None, as_json: bool) -> None:
     if not chosen:
         click.echo("no sinks", err=True)
     configure(level="warning", stream=sys.stderr.buffer)
-    found = asyncio.run(_look(chosen))
+    found = asyncio.run(look(chosen))
     for sink, findings in zip(chosen, found, strict=True):
         for finding in findings:
             _print(sink, finding, as_json=as_json)
@@ -189,7 +190,8 @@ class _Blank:
         """Keep nothing."""
 
 
-async def _look(chosen: Mapping[str, "AnySink"]) -> "list[Sequence[Finding]]":
+async def look(chosen: Mapping[str, "AnySink"]) -> "list[Sequence[Finding]]":
+    """Return what each sink finds in its way; nothing is written."""
     return await asyncio.gather(*(_findings(name, sink) for name, sink in chosen.items()))
 
 
