@@ -14,6 +14,7 @@
     │   ├── VendorRefused            permanent: this request will never be taken as it is
     │   ├── VendorUnauthorized       77: the key or token is wrong, expired, or may not do this
     │   └── VendorMisbehaved         it answered what is not its documented answer
+    ├── JobBusy                      75: another job with the same dedupe token has not ended
     ├── StoreError
     │   ├── NoStore                  there is no database yet
     │   ├── StoreUnavailable         75: cannot store now (busy, closing, failed)
@@ -23,6 +24,7 @@
     │   ├── StoreFull                75: free space is below `min_free`, or the disk is full
     │   ├── StoreLocked              75: another process holds the store
     │   ├── SchemaTooNew             78: written by a newer stibgate
+    │   ├── SchemaTooOld             78: not brought up to date yet
     │   └── IllegalTransition        a bug of ours: a signal that the task's state does not allow
     ├── UsageError                   2: the command was asked for something it does not do
     ├── AddressInUse                 75: another program listens there
@@ -261,6 +263,12 @@ class VendorMisbehaved(VendorError):
     """An answer that is not the documented one: a web page, half of a body, a redirect, another shape."""
 
 
+class JobBusy(StibgateError):
+    """Another job with the same dedupe token has not ended; nothing was submitted or set aside."""
+
+    exit_code = EXIT_TEMPORARY
+
+
 class StoreError(StibgateError):
     """The store could not do what was asked."""
 
@@ -294,13 +302,29 @@ class StoreFull(StoreUnavailable):
 
 
 class StoreLocked(StoreError):
-    """Another process holds the store."""
+    """Another process holds the store.
+
+    Args:
+        message: Who holds which store.
+        hint: What an operator can do.
+        for_a_moment: Whether the holder is a command, which is soon done.
+    """
 
     exit_code = EXIT_TEMPORARY
+
+    def __init__(self, message: str, *, hint: str = "", for_a_moment: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.for_a_moment = for_a_moment
 
 
 class SchemaTooNew(StoreError):
     """The database was written by a newer stibgate."""
+
+    exit_code = EXIT_CONFIG
+
+
+class SchemaTooOld(StoreError):
+    """The database was not brought to this version's schema yet."""
 
     exit_code = EXIT_CONFIG
 

@@ -36,7 +36,9 @@ def test_documented_push():
         search_id="search_123",
         partner_customer_id="customer_123",
         partner_user_id="user_123",
+        billed=1,
     )
+    assert READERS[RECORDS_PUSHED].job_result(document) is None
     assert READERS[RECORDS_PUSHED].raw_records(document)[0]["prospect_id"] == "5x5-person-123"
 
 
@@ -44,7 +46,9 @@ def test_documented_job():
     """The job of Stibnite's own document is understood bare, with the event type in the header only."""
     document = parse((SAMPLES / "documented_job.json").read_bytes())
     event = resolve(document, header_event_type=JOB_SUCCEEDED)
-    assert event == Event(event_type=JOB_SUCCEEDED, known=True, record_count=1, job_id=JOB)
+    assert event == Event(event_type=JOB_SUCCEEDED, known=True, record_count=1, job_id=JOB, billed=1)
+    result = READERS[JOB_SUCCEEDED].job_result(document)
+    assert (result.received, result.billed, result.next_cursor) == (1, 1, "opaque-cursor-or-null")
     assert READERS[JOB_SUCCEEDED].raw_records(document)[0]["person_id"] == "person_123"
 
 
@@ -110,6 +114,37 @@ def test_optional_id(value: object, expected: str | None):
     """A push's ids are texts or whole numbers; anything else is left out, and never refuses the push."""
     event = resolve({"event": RECORDS_PUSHED, "data": [], "search_id": value}, header_event_type=None)
     assert event.search_id == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(3, 3), (0, 0), (-1, None), (True, None), ("3", None), (1.0, None), (10**12, None)]
+)
+def test_billed(value: object, expected: int | None):
+    """What was billed is a whole number from 0 or not said, wherever a job event puts the job."""
+    for wrap in (
+        lambda job: job,
+        lambda job: {"data": job},
+        lambda job: {"data": {"object": job}},
+        lambda job: {"job": job},
+    ):
+        document = {"event": JOB_SUCCEEDED, **wrap({"job_id": JOB, "billable_records": value, "data": []})}
+        assert READERS[JOB_SUCCEEDED].read(document).billed == expected
+    pushed = {"event": RECORDS_PUSHED, "data": [], "net_new_billable_records": value}
+    assert READERS[RECORDS_PUSHED].read(pushed).billed == expected
+
+
+@pytest.mark.parametrize("cursor", [None, "", 7, ["x"], {}])
+def test_no_next_page(cursor: object):
+    """Only a text that is not empty is a cursor."""
+    document = {"event": JOB_SUCCEEDED, "job_id": JOB, "data": [], "pagination": {"next_cursor": cursor}}
+    assert READERS[JOB_SUCCEEDED].job_result(document).next_cursor is None
+    assert READERS[JOB_SUCCEEDED].job_result({**document, "pagination": "x"}).next_cursor is None
+
+
+def test_failed_job_result():
+    """A failed job ends with what the vendor says, and without a bill."""
+    result = READERS[JOB_FAILED].job_result({"event": JOB_FAILED, "job_id": JOB, "error": {"message": "no luck"}})
+    assert (result.succeeded, result.billed, result.error) == (False, None, "no luck")
 
 
 def test_error_is_bounded():

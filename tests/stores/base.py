@@ -4,15 +4,21 @@ from collections.abc import Sequence
 
 import pytest
 
+from stibgate.domain.budget import Verdict
+from stibgate.domain.event import JOB_SUCCEEDED
+from stibgate.domain.job import Job
 from stibgate.domain.task import Outcome, OutcomeKind, Signal, Task
 from stibgate.stores import Claim, Ledger, NewTask, Replay
 from tests.stores.world import (
     EVERY_TASK,
+    MONTHLY,
     NOW_MS,
     PATIENT,
     make_delivery,
     make_people,
     make_processed,
+    make_result,
+    make_run,
     make_settlement,
 )
 
@@ -105,6 +111,25 @@ class StoreLaws:
         settled = await self.settle(store, task, signal, outcomes=outcomes, error=f"it is {state}")
         assert settled is not None
         return self.ledger.task(task.task_id)
+
+    async def bought(self, store, number=1, ceiling="25", *, budget=MONTHLY, confirmed=False, **fields) -> Job:
+        """Return run `r<number>`, allowed and submitted as job `j<number>`."""
+        reservation = await store.reserve(make_run(number, ceiling, **fields), budget, confirmed=confirmed)
+        assert reservation.busy_run_id is None
+        assert reservation.decision is None or reservation.decision.verdict is Verdict.ALLOW
+        await store.submitted(f"r{number}", f"j{number}", now_ms=NOW_MS + 1, poll_at_ms=NOW_MS + 60)
+        return self.ledger.job(f"j{number}")
+
+    async def ended(self, store, number=1, delivery=None, *, sinks=(), at_ms=NOW_MS + 9, **result) -> Job:
+        """Return job `j<number>` once delivery `d<delivery>`, of that number too, told how it ended."""
+        delivery = number if delivery is None else delivery
+        said = make_result(number, **result)
+        count = said.received
+        await store.admit(
+            make_delivery(delivery, job_id=f"j{number}", event_type=JOB_SUCCEEDED, records=count, billed=said.billed)
+        )
+        await store.process(make_processed(delivery, sinks, records=count, at_ms=at_ms, job=said))
+        return self.ledger.job(f"j{number}")
 
     def states(self) -> dict[str, str]:
         """Return the state of each task."""

@@ -7,12 +7,16 @@ import pytest
 from stibgate.domain.delivery import DeliveryState, Sighting, join_key
 from stibgate.domain.task import Outcome, OutcomeKind, Signal
 from stibgate.stores import NewTask
+from tests.stores.bill_laws import BillLaws
 from tests.stores.circuit_laws import CircuitLaws
 from tests.stores.desk_laws import DeskLaws
+from tests.stores.job_laws import JobLaws
 from tests.stores.ledger_laws import LedgerLaws
 from tests.stores.order_laws import OrderLaws
 from tests.stores.pause_laws import PauseLaws
 from tests.stores.queue_laws import QueueLaws
+from tests.stores.result_laws import ResultLaws
+from tests.stores.run_laws import RunLaws
 from tests.stores.world import (
     EVERY_TASK,
     EVERYTHING,
@@ -27,7 +31,9 @@ from tests.stores.world import (
 LARGE = 1_200
 
 
-class StoreContract(QueueLaws, OrderLaws, CircuitLaws, PauseLaws, DeskLaws, LedgerLaws):
+class StoreContract(
+    QueueLaws, OrderLaws, CircuitLaws, PauseLaws, DeskLaws, LedgerLaws, RunLaws, JobLaws, BillLaws, ResultLaws
+):
     """The laws of `stibgate.stores`."""
 
     # -- Inbox
@@ -46,6 +52,7 @@ class StoreContract(QueueLaws, OrderLaws, CircuitLaws, PauseLaws, DeskLaws, Ledg
             stale=True,
             evidence={"webhook-id": "wh_1", "x": "é"},
             reason="why not",
+            billed=6,
         )
         admission = await store.admit(delivery)
         assert (admission.delivery_id, admission.duplicate, admission.repeat_of, admission.records) == (
@@ -55,6 +62,7 @@ class StoreContract(QueueLaws, OrderLaws, CircuitLaws, PauseLaws, DeskLaws, Ledg
         same = (
             "delivery_id", "source", "state", "reason", "event_type", "received_at_ms", "body_sha256", "records",
             "job_id", "search_id", "partner_customer_id", "partner_user_id", "authenticated_by", "stale", "via",
+            "billed",
         )  # fmt: skip
         assert {name: getattr(stored, name) for name in same} == {name: getattr(delivery, name) for name in same}
         assert dict(stored.evidence) == dict(delivery.evidence)
@@ -75,12 +83,13 @@ class StoreContract(QueueLaws, OrderLaws, CircuitLaws, PauseLaws, DeskLaws, Ledg
     async def test_duplicate(self, store):
         """The same key and bytes again are a sighting of the first delivery, never a second one."""
         await store.admit(make_delivery(1, key=b"k", body=b"one", records=3))
-        again = make_delivery(2, key=b"k", body=b"one", received_at_ms=NOW_MS + 5)
+        again = make_delivery(2, key=b"k", body=b"one", received_at_ms=NOW_MS + 5, authenticated_by="t_v1/2")
         admission = await store.admit(again)
         assert (admission.delivery_id, admission.duplicate, admission.conflict) == ("d1", True, False)
         assert (admission.first_seen_at_ms, admission.records, admission.repeat_of) == (NOW_MS, 3, None)
         assert self.ledger.delivery("d2") is None
-        assert list(self.ledger.sightings("d1")) == [Sighting("d1", NOW_MS + 5, again.body_sha256, conflict=False)]
+        sighting = Sighting("d1", NOW_MS + 5, again.body_sha256, conflict=False, authenticated_by="t_v1/2")
+        assert list(self.ledger.sightings("d1")) == [sighting]
         assert list(self.ledger.conflict_bodies("d1")) == []
         assert (self.ledger.delivery("d1").duplicates, self.ledger.delivery("d1").conflicts) == (1, 0)
 
@@ -163,11 +172,11 @@ class StoreContract(QueueLaws, OrderLaws, CircuitLaws, PauseLaws, DeskLaws, Ledg
             await store.admit(make_delivery(number, received_at_ms=NOW_MS - number))
         await store.process(make_processed(1))
         waiting = await store.accepted(limit=9)
-        assert [(d.delivery_id, body) for d, body in waiting] == [
-            ("d3", make_delivery(3).body),
-            ("d2", make_delivery(2).body),
+        assert [(one.delivery.delivery_id, one.body, one.result) for one in waiting] == [
+            ("d3", make_delivery(3).body, None),
+            ("d2", make_delivery(2).body, None),
         ]
-        assert [d.delivery_id for d, _ in await store.accepted(limit=1)] == ["d3"]
+        assert [one.delivery.delivery_id for one in await store.accepted(limit=1)] == ["d3"]
 
     async def test_process(self, store):
         """Processing stores the records in order, counts issues, and owes one task to each sink."""

@@ -217,8 +217,8 @@ class ReplayLaws(StoreLaws):
         stored = self.ledger.delivery("d1")
         assert (stored.state, stored.reason, stored.processed_at_ms) == (DeliveryState.ACCEPTED, None, None)
         assert await store.replay_delivery("d1", replay(LATER_MS)) is ON_THE_WAY
-        ((waiting, body),) = await store.accepted(limit=9)
-        assert (waiting.delivery_id, body) == ("d1", make_delivery(1).body)
+        (waiting,) = await store.accepted(limit=9)
+        assert (waiting.delivery.delivery_id, waiting.body) == ("d1", make_delivery(1).body)
         await store.process(make_processed(1, at_ms=LATER_MS))
         assert list(self.ledger.records("d1")) == make_records(2)
         assert await self.names(store, at_ms=LATER_MS) == ["d1"]

@@ -4,40 +4,24 @@ Beside that every rule is watched from outside: what the scheduler may never do 
 in what the stores answered and not in how they work.
 """
 
-import asyncio
-import shutil
-import tempfile
-from pathlib import Path
-
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import CircuitPolicy
 from stibgate.domain.delivery import DeliveryState
-from stibgate.domain.record import lookup_hash
 from stibgate.domain.task import FINAL, TRANSITIONS, Outcome, OutcomeKind, Settlement, Signal, TaskState
-from stibgate.errors import IllegalTransition
-from stibgate.stores import NewTask, Replay, TaskFilter
-from stibgate.stores.ledger import open_ledger
-from stibgate.stores.memory import MemoryStore
-from stibgate.stores.sqlite import SqliteStore
+from stibgate.stores import NewTask, Replay
+from tests.stores.machine import LEASE_MS, MAX_AGE_MS, PEOPLE, TTL_MS, USUAL, Stores
 from tests.stores.world import (
-    NOW_MS,
     PATIENT,
-    MemoryLedger,
     make_delivery,
     make_people,
     make_processed,
-    snapshot,
 )
 
 SINKS = ("crm", "drop")
-PEOPLE = ("ann", "bob", "eve", None)
-TTL_MS = 40
-LEASE_MS = 30
-MAX_AGE_MS = 200
 POLICY = Policy(
     schedule_s=(0, 0, 0, 0),
     max_age_s=MAX_AGE_MS / 1000,
@@ -49,83 +33,6 @@ POLICY = Policy(
 LEGAL = sorted(TRANSITIONS[TaskState.LEASED])
 ILLEGAL = sorted(set(Signal) - set(LEGAL))
 OPEN = frozenset(TaskState) - FINAL
-
-
-class Stores(RuleBasedStateMachine):
-    """One event loop a run; every rule does the same to both stores and compares what they answer."""
-
-    def __init__(self):
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.folder = Path(tempfile.mkdtemp(prefix="stibgate-"))
-        self.path = self.folder / "stibgate.db"
-        self.now_ms = NOW_MS
-        self.count = 0
-        self.leases: list[tuple[str, int]] = []
-
-    @initialize()
-    def begin(self):
-        self.sqlite = self.runner.run(self._open())
-        self.ledger = open_ledger(self.path)
-        self.memory = MemoryStore(hash_key=self.sqlite.hash_key)
-        self.plain = MemoryLedger(self.memory)
-
-    async def _open(self):
-        return SqliteStore(self.path, durability="normal")
-
-    def both(self, call):
-        """Return what both stores answer to *call*, which must be the same."""
-
-        async def ask(store):
-            try:
-                return await call(store)
-            except IllegalTransition as error:
-                return str(error)
-
-        said = self.runner.run(ask(self.sqlite))
-        assert self.runner.run(ask(self.memory)) == said
-        return said
-
-    def tasks(self, **where):
-        """Return tasks in the order in which they were enqueued."""
-        return [task for _, task in reversed(self.plain.tasks(TaskFilter(**where), limit=None))]
-
-    def persons(self, task):
-        """Return whom the records that *task* owes now are about."""
-        owed = self.runner.run(self.memory.owed(task)).records
-        return {record.person_id for record in owed if record.person_id}
-
-    @rule(ms=st.sampled_from([1, 5, LEASE_MS, TTL_MS, MAX_AGE_MS]))
-    def wait(self, ms):
-        self.now_ms += ms
-
-    @rule()
-    def reopen(self):
-        self.ledger.close()
-        self.runner.run(self.sqlite.close())
-        key = self.sqlite.hash_key
-        self.sqlite = self.runner.run(self._open())
-        assert self.sqlite.hash_key == key
-        self.ledger = open_ledger(self.path)
-
-    @invariant()
-    def they_say_the_same(self):
-        if not hasattr(self, "ledger"):
-            return
-        assert snapshot(self.ledger) == snapshot(self.plain)
-        self.both(lambda store: store.unfinished())
-        for name in PEOPLE[:3]:
-            person = [lookup_hash(self.memory.hash_key, "person_id", name)]
-            assert list(self.ledger.find_person(person)) == list(self.plain.find_person(person))
-            where = TaskFilter(person=person)
-            assert list(self.ledger.tasks(where, limit=None)) == list(self.plain.tasks(where, limit=None))
-
-    def teardown(self):
-        if hasattr(self, "ledger"):
-            self.ledger.close()
-            self.runner.run(self.sqlite.close())
-        self.runner.close()
-        shutil.rmtree(self.folder)
 
 
 class StoresAgree(Stores):
@@ -151,7 +58,7 @@ class StoresAgree(Stores):
     @rule(sinks=st.lists(st.sampled_from(SINKS), unique=True), state=st.sampled_from(["ignored", "quarantined", ""]))
     def process(self, sinks, state):
         waiting = self.both(lambda store: store.accepted(limit=3))
-        numbers = [(int(delivery.delivery_id[1:]), delivery.records) for delivery, _ in waiting] or [(999, 1)]
+        numbers = [(int(one.delivery.delivery_id[1:]), one.delivery.records) for one in waiting] or [(999, 1)]
         fields = {"state": DeliveryState(state), "tasks": ()} if state else {}
         for number, records in [*numbers, numbers[0]]:
             processed = make_processed(number, sinks, records=records, at_ms=self.now_ms, **fields)
@@ -362,14 +269,6 @@ class Scheduler(Stores):
                 self.now_ms = max(self.now_ms, due_ms)
         assert self.both(lambda store: store.unfinished()) == 0
         self.they_say_the_same()
-
-
-USUAL = settings(
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    stateful_step_count=40,
-)
 
 
 class TestStoresAgree(StoresAgree.TestCase):

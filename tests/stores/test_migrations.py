@@ -1,5 +1,6 @@
 """A database of an earlier release is taken over whole: every row is there, the check finds nothing, work goes on."""
 
+import hashlib
 import json
 
 import pytest
@@ -15,11 +16,16 @@ from tests.stores.base import replay
 from tests.stores.world import (
     EVERYTHING,
     LEASE_MS,
+    MONTH,
+    MONTHLY,
     NOW_MS,
     PATIENT,
     UNBREAKABLE,
     make_delivery,
     make_people,
+    make_processed,
+    make_result,
+    make_run,
     make_settlement,
 )
 
@@ -44,10 +50,34 @@ def insert(db, table, **values):
     )
 
 
+def admit(db, number, **fields):
+    """Write a new delivery as the first two releases did."""
+    delivery = make_delivery(number, **fields)
+    insert(
+        db, "deliveries", sequence=number, delivery_id=delivery.delivery_id, source=delivery.source,
+        state=delivery.state, event_type=delivery.event_type, received_at=delivery.received_at_ms,
+        body_sha256=delivery.body_sha256, body_bytes=len(delivery.body), records=delivery.records,
+        search_id=delivery.search_id, authenticated_by="t_v1/1", stale=0, evidence="{}", via="http",
+    )  # fmt: skip
+    insert(db, "bodies", sequence=number, body=delivery.body)
+    insert(
+        db, "idempotency_keys", key=delivery.key.value, delivery_id=delivery.delivery_id,
+        expires_at=delivery.key.expires_at_ms,
+    )  # fmt: skip
+
+
+def conflict(db, number, body):
+    """Write that *body* came under the key of a delivery, as the first two releases did."""
+    digest = hashlib.sha256(body).digest()
+    insert(db, "sightings", delivery_id=f"d{number}", seen_at=NOW_MS, body_sha256=digest, conflict=1)
+    insert(db, "conflict_bodies", delivery_id=f"d{number}", body_sha256=digest, body=body)
+    db.execute("UPDATE deliveries SET duplicates = 1, conflicts = 1 WHERE delivery_id = ?", (f"d{number}",))
+
+
 def fill(db, number, row):
     """Write what the first release had of a delivery with one task."""
     state, attempts, next_ms, lease_ms, error, outcomes, people = row
-    statements.admit(db, make_delivery(number, records=2, search_id=f"s{number}"), only_if_new=False)
+    admit(db, number, records=2, search_id=f"s{number}")
     statements.store_records(db, f"d{number}", make_people(*people), hash_key=hash_key_of(db))
     done = TaskState(state).final
     db.execute(
@@ -70,9 +100,22 @@ def hash_key_of(db):
     return bytes(db.execute("SELECT value FROM meta WHERE name = 'hash_key'").fetchone()[0])
 
 
+def rows_of_the_second(db):
+    """Write what only the second release had."""
+    insert(db, "sinks", sink="drop", circuit="open", failures=3, open_until=NOW_MS, open_for_ms=9, reason="503")
+    insert(db, "memories", sink="crm", key="k", document='{"a": 1}')
+    insert(db, "replays", delivery_id="d1", at=NOW_MS, by="me", forced=0, state="done", records=2)
+
+
+@pytest.fixture(params=["m001_first", "m002_forwarding"])
+def release(request):
+    """Return the last migration that the release had."""
+    return request.param
+
+
 @pytest.fixture
-def old(tmp_path):
-    """Return the path of a database that the first release left, with rows in every table."""
+def old(tmp_path, release):
+    """Return the path of a database that an earlier release left, with rows in every table."""
     path = tmp_path / "stibgate.db"
     db = open_writer(path, durability="normal")
     db.conn.execute("BEGIN")
@@ -81,11 +124,14 @@ def old(tmp_path):
     insert(db, "pins", source="stibnite", scheme='{"name": "t_v1"}')
     for number, row in OLD_TASKS.items():
         fill(db, number, row)
-    statements.admit(db, make_delivery(8, key=b"key 1", body=b"other"), only_if_new=False)  # a conflict of d1
-    statements.admit(db, make_delivery(9, state=DeliveryState.QUARANTINED), only_if_new=False)
-    statements.admit(db, make_delivery(10, records=2), only_if_new=False)
+    conflict(db, 1, b"other")
+    admit(db, 9, state=DeliveryState.QUARANTINED)
+    admit(db, 10, records=2)
+    if release == "m002_forwarding":
+        MIGRATIONS.apply(db, stop_before="m003_spending")
+        rows_of_the_second(db)
     db.conn.execute("COMMIT")
-    assert applied(db) == ("m001_first",)
+    assert applied(db)[-1] == release
     empty = [
         table
         for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
@@ -96,10 +142,10 @@ def old(tmp_path):
     return path
 
 
-async def test_everything_is_kept(old):
-    """Every row of the first release is there, says the same, and breaks no law."""
+async def test_everything_is_kept(old, release):
+    """Every row of an earlier release is there, says the same, and breaks no law."""
     store = SqliteStore(old, durability="normal")
-    assert tuple(store.migrated) == known()[1:]
+    assert tuple(store.migrated) == known()[known().index(release) + 1 :]
     ledger = open_ledger(old)
     try:
         assert list(ledger.check()) == []
@@ -121,6 +167,10 @@ async def test_everything_is_kept(old):
         assert ledger.hash_key == b"k" * 32
         assert dict(ledger.pins()) == {"stibnite": {"name": "t_v1"}}
         assert list(ledger.conflict_bodies("d1")) == [b"other"]
+        assert [(one.conflict, one.authenticated_by) for one in ledger.sightings("d1")] == [(True, None)]
+        if release == "m002_forwarding":
+            assert (ledger.sinks()["drop"].circuit.failures, ledger.recall("crm", ["k"])) == (3, {"k": {"a": 1}})
+            assert [note.by for note in ledger.replays("d1")] == ["me"]
     finally:
         ledger.close()
         await store.close()
@@ -147,5 +197,25 @@ async def test_work_goes_on(old):
     assert (second.task_id, second.attempts, second.resend) == ("t2", 4, 1)
     await store.settle(make_settlement(second, Signal.TAKEN, outcomes=[CREATED[0]]), UNBREAKABLE)
     assert list(ledger.history("t2")) == [(3, REFUSED), (3, CREATED[1]), (4, CREATED[0])]
+    assert list(ledger.check()) == []
+    await store.close()
+
+
+async def test_what_is_new_begins(old):
+    """What came before anybody counted is no debt; what comes from now on is paid for like everything new."""
+    store = SqliteStore(old, durability="normal")
+    ledger = store.ledger
+    assert [bill.billed for bill in ledger.bills(limit=None)] == [None] * 9
+    assert list(ledger.bills(limit=None, short=True)) == []
+    await store.admit(make_delivery(20, key=b"key 10", billed=4))
+    await store.admit(make_delivery(11, job_id="j1", records=2, event_type="e", known_job=True))
+    assert [one.delivery.delivery_id for one in await store.accepted(limit=9)] == ["d10"], "d20 is a duplicate of it"
+    said = await store.reserve(make_run(1), MONTHLY, confirmed=False)
+    assert said.decision.remaining == MONTHLY.limit
+    await store.submitted("r1", "j1", now_ms=NOW_MS, poll_at_ms=NOW_MS)
+    await store.process(make_processed(11, (), job=make_result(1)))
+    assert (ledger.spent("team", MONTH).settled, ledger.job("j1").delivery_id) == (20, "d11")
+    (short,) = ledger.bills(limit=None, short=True)
+    assert (short.job.run_id, short.missing) == ("r1", 20)
     assert list(ledger.check()) == []
     await store.close()

@@ -2,14 +2,17 @@
 
 import hashlib
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from stibgate.domain.backoff import Policy
+from stibgate.domain.budget import Budget, Period, Unit
 from stibgate.domain.circuit import CircuitPolicy
 from stibgate.domain.delivery import Delivery, DeliveryState, IdempotencyKey, StoredDelivery
+from stibgate.domain.job import JobResult, NewRun
 from stibgate.domain.record import Issue, IssueReason, Record
 from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Settlement, Signal, Task
-from stibgate.stores import DeliveryFilter, Ledger, NewTask, Processed, TaskFilter
+from stibgate.stores import DeliveryFilter, JobFilter, Ledger, NewTask, Processed, TaskFilter
 from stibgate.stores.memory import MemoryStore
 
 NOW_MS = 1_779_043_330_004
@@ -22,6 +25,12 @@ PATIENT = Policy((0,) * 99, max_age_s=10**7, timeout_s=30, concurrency=8, lease_
 
 EVERYTHING = DeliveryFilter()
 EVERY_TASK = TaskFilter()
+EVERY_JOB = JobFilter()
+
+CREDITS = Unit.STIBNITE_CREDIT_UNIT
+MONTHLY = Budget("team", CREDITS, Decimal(100), Period.MONTH, confirm_above=Decimal(50))
+MONTH = "2026-05"
+"""The window of `NOW_MS`."""
 
 
 def make_delivery(number: int, *, key: bytes | None = None, body: bytes | None = None, **fields: object) -> Delivery:
@@ -102,6 +111,21 @@ def make_settlement(task: Task, signal: Signal, *, records: int = 2, **fields: o
     return Settlement(task.task_id, task.attempts, signal, **{**values, **fields})
 
 
+def make_run(number: int, ceiling: str = "25", **fields: object) -> NewRun:
+    """Return run `r<number>`; its request has the dedupe *token* and *user* that are given."""
+    asked = {"q": "zoë", "limit": 25, "nested": [1, None]}
+    for name, key in (("token", "dedupe_token"), ("user", "dedupe_user_id")):
+        if name in fields:
+            asked[key] = fields.pop(name)
+    values = {"asked": asked, "unit": CREDITS, "estimated": Decimal("20.5"), "at_ms": NOW_MS, "by": "me"}
+    return NewRun(f"r{number}", ceiling=Decimal(ceiling), **{**values, **fields})
+
+
+def make_result(number: int, billed: int | None = 20, **fields: object) -> JobResult:
+    """Return how job `j<number>` ended: well, with two records, unless *fields* say otherwise."""
+    return JobResult(f"j{number}", **{"succeeded": True, "received": 2, "billed": billed, **fields})
+
+
 class MemoryLedger:
     """What people read of a `MemoryStore`, whose own `pins` is the inbox's coroutine."""
 
@@ -134,4 +158,10 @@ def snapshot(ledger: Ledger) -> dict[str, object]:
         "replays": {d.delivery_id: list(ledger.replays(d.delivery_id)) for d in deliveries},
         "sinks": dict(ledger.sinks()),
         "pins": dict(ledger.pins()),
+        "results": {d.delivery_id: ledger.result(d.delivery_id) for d in deliveries},
+        "jobs": list(ledger.jobs(EVERY_JOB, limit=None)),
+        "bills": list(ledger.bills(limit=None)),
+        "short": list(ledger.bills(limit=None, short=True)),
+        "usage": ledger.usage_notes(),
+        "spent": [ledger.spent("team", window) for window in (MONTH, "2026-06", "total")],
     }

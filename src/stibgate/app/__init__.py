@@ -15,7 +15,7 @@ import structlog
 from sqlite_utils import Database
 
 from stibgate.app.gateway import Gateway
-from stibgate.app.parts import new_id, now_ms, operations_of, source_of
+from stibgate.app.parts import new_id, now_ms, open_for_command, operations_of, source_of
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
 from stibgate.errors import NoStore
@@ -25,7 +25,6 @@ from stibgate.stores.connection import open_writer, sqlite_version
 from stibgate.stores.ledger import open_ledger
 from stibgate.stores.lock import InstanceLock
 from stibgate.stores.migrations import migrate
-from stibgate.stores.sqlite import SqliteStore
 from stibgate.stores.statements import unpin
 
 __all__ = [
@@ -50,9 +49,9 @@ GC_THRESHOLD = 20_000
 T = TypeVar("T")
 
 
-def open_store_ledger(settings: Settings) -> Ledger:
-    """Return the store for reading; it needs no running service."""
-    return open_ledger(settings.storage.path)
+def open_store_ledger(settings: Settings, *, older: bool = False) -> Ledger:
+    """Return the store for reading; it needs no running service. With *older* an older schema will do for `status`."""
+    return open_ledger(settings.storage.path, older=older)
 
 
 def pinned_schemes(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
@@ -96,9 +95,8 @@ async def operate(settings: Settings, work: Callable[[Operations], Awaitable[T]]
         StoreLocked: A service is running on it.
         SchemaTooNew: A newer stibgate wrote it.
     """
-    storage = settings.storage
-    open_store_ledger(settings).close()  # raises before a store is made that nobody asked for
-    store = SqliteStore(storage.path, durability=storage.durability, commit_max_rows=storage.commit_max_rows)
+    open_store_ledger(settings, older=True).close()  # raises before a store is made that nobody asked for
+    store = open_for_command(settings)
     try:
         return await work(operations_of(settings, store))
     finally:
@@ -108,7 +106,7 @@ async def operate(settings: Settings, work: Callable[[Operations], Awaitable[T]]
 @contextmanager
 def _offline(settings: Settings) -> Iterator[Database]:
     """Yield the writing connection of a store that no service is using, and keep others out meanwhile."""
-    lock = InstanceLock(settings.storage.path)
+    lock = InstanceLock(settings.storage.path, service=False)
     try:
         database = open_writer(settings.storage.path, durability=settings.storage.durability)
         try:

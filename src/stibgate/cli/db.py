@@ -22,7 +22,7 @@ def db() -> None:
 @json_option
 def status(*, config: Path | None, as_json: bool) -> None:
     """Print the schema, sizes and counts; needs no running service."""
-    with open_ledger(config) as ledger:
+    with open_ledger(config, older=True) as ledger:
         found = asdict(ledger.status())
     if as_json:
         click.echo(json.dumps(found))

@@ -19,8 +19,8 @@ from stibgate.stores import Ledger
 
 
 @contextmanager
-def open_ledger(config: Path | None) -> Iterator[Ledger]:
-    """Give the configured store for reading, closed at the end of the block.
+def open_ledger(config: Path | None, *, older: bool = False) -> Iterator[Ledger]:
+    """Give the configured store for reading, closed at the end of the block; with *older* for its `status` only.
 
     Raises:
         StoreError: There is no store, or SQLite cannot read it.
@@ -29,7 +29,7 @@ def open_ledger(config: Path | None) -> Iterator[Ledger]:
     from stibgate.config import load
     from stibgate.stores.connection import classify
 
-    with closing(open_store_ledger(load(config).settings)) as ledger:
+    with closing(open_store_ledger(load(config).settings, older=older)) as ledger:
         try:
             yield ledger
         except Exception as error:

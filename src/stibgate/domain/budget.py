@@ -149,18 +149,22 @@ class Quote:
     Attributes:
         ceiling: In *unit*.
         within_plan: Whether the vendor's plan covers it, as the vendor says.
+        whole: What it may cost with all that follows it by itself, which is what a person confirms; None for no more.
 
     Raises:
-        ValueError: `ceiling` is no amount.
+        ValueError: `ceiling` or `whole` is no amount.
     """
 
     unit: Unit
     ceiling: Decimal
     within_plan: bool = True
+    whole: Decimal | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no amount."""
-        to_amount(self.ceiling)
+        for amount in (self.ceiling, self.whole):
+            if amount is not None:
+                to_amount(amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +229,10 @@ def decide(
     if quote.ceiling > remaining:
         message = f"{estimate} > remaining {format_amount(remaining)}"
         return Decision(Verdict.DENY, Reason.OVER_BUDGET, message, remaining)
-    if budget.confirm_above is not None and quote.ceiling > budget.confirm_above:
-        message = f"{estimate} > confirm_above {format_amount(budget.confirm_above)}"
+    whole = quote.ceiling if quote.whole is None else quote.whole
+    if budget.confirm_above is not None and whole > budget.confirm_above:
+        with_pages = f", {format_amount(whole)} with all its pages," if whole > quote.ceiling else ""
+        message = f"{estimate}{with_pages} > confirm_above {format_amount(budget.confirm_above)}"
         if confirmed:
             return Decision(Verdict.ALLOW, Reason.CONFIRMED, f"{message}, confirmed", remaining)
         return Decision(Verdict.NEEDS_CONFIRMATION, Reason.ABOVE_CONFIRM, message, remaining)

@@ -49,7 +49,10 @@ class Delivery:
         reason: Why it is quarantined or ignored.
         authenticated_by: `token`, or the scheme and the secret's label, `t_v1/1`.
         evidence: Ids and headers that the sender set and nothing proves.
-        via: `http`: the sender posted it.
+        via: `http`: the sender posted it; `poll`: we asked for the job, because its event did not come.
+        job_key: What makes it the same as another one about the same job, where a signed id makes `key`.
+        billed: How many records the vendor says it billed for it; None when it does not say.
+        known_job: Whether it counts only when its job is in the ledger; else it is quarantined as `job_unknown`.
     """
 
     delivery_id: str
@@ -70,6 +73,9 @@ class Delivery:
     stale: bool = False
     evidence: Mapping[str, str] = field(default_factory=dict)
     via: str = "http"
+    job_key: IdempotencyKey | None = None
+    billed: int | None = None
+    known_job: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,12 @@ class Admission:
     Attributes:
         delivery_id: This delivery's id, or the first one's when *duplicate*.
         duplicate: Whether the idempotency key was already there.
-        conflict: Whether the duplicate's body differs from the first one's.
+        conflict: Whether the duplicate's body differs from the first one's; what came by different ways (`via`) is
+            never compared: an event and an answer of the API are different documents about the same.
         first_seen_at_ms: When the first one came, for duplicates.
         repeat_of: The earlier delivery with the same key, when that key had expired.
         records: The records of the first delivery, for duplicates.
+        job_unknown: Whether it was quarantined because its job is not in the ledger.
     """
 
     delivery_id: str
@@ -91,6 +99,7 @@ class Admission:
     first_seen_at_ms: int | None = None
     repeat_of: str | None = None
     records: int = 0
+    job_unknown: bool = False
 
 
 def join_key(*parts: str | bytes) -> bytes:
@@ -133,8 +142,13 @@ def idempotency_key(
     if signed_id is not None:
         return IdempotencyKey(join_key(source, "id", signed_id), received_at_ms + dedupe_keys_ms)
     if event is not None and event.job_id is not None and event.event_type != RECORDS_PUSHED:
-        return IdempotencyKey(join_key(source, event.event_type, event.job_id), received_at_ms + dedupe_keys_ms)
+        return job_key(source, event.event_type, event.job_id, expires_at_ms=received_at_ms + dedupe_keys_ms)
     return IdempotencyKey(join_key(source, "sha256", body_sha256), received_at_ms + dedupe_window_ms)
+
+
+def job_key(source: str, event_type: str, job_id: str, *, expires_at_ms: int) -> IdempotencyKey:
+    """Return what makes two deliveries about one job's end the same, however they came."""
+    return IdempotencyKey(join_key(source, event_type, job_id), expires_at_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +162,7 @@ class StoredDelivery:
         issues: How many fields of its records were flagged.
         duplicates: How often the same key came again, conflicts included.
         conflicts: How many of those had another body.
+        billed: How many records the vendor says it billed; None when it did not say.
     """
 
     sequence: int
@@ -173,6 +188,7 @@ class StoredDelivery:
     repeat_of: str | None
     duplicates: int
     conflicts: int
+    billed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +197,11 @@ class Sighting:
 
     Attributes:
         conflict: Whether its body differed from the first one's; both are kept then.
+        authenticated_by: As in `Delivery`.
     """
 
     delivery_id: str
     seen_at_ms: int
     body_sha256: bytes
     conflict: bool
+    authenticated_by: str | None = None

@@ -6,6 +6,7 @@ from enum import StrEnum
 JOB_SUCCEEDED = "person_search.job.succeeded"
 JOB_FAILED = "person_search.job.failed"
 RECORDS_PUSHED = "prospecting.records.pushed"
+JOB_EVENTS = frozenset({JOB_SUCCEEDED, JOB_FAILED})
 
 
 class QuarantineReason(StrEnum):
@@ -17,6 +18,14 @@ class QuarantineReason(StrEnum):
     ENVELOPE = "envelope"
     RECORDS_MISSING = "records_missing"
     PROCESSING = "processing_failed"
+    JOB_UNKNOWN = "job_unknown"
+    JOB_UNFINISHED = "job_unfinished"
+    READBACK_FAILED = "readback_failed"
+
+    @property
+    def awaits_result(self) -> bool:
+        """Whether the job as the vendor has it would mend it."""
+        return self in {self.RECORDS_MISSING, self.JOB_UNFINISHED, self.READBACK_FAILED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Event:
         partner_user_id: Who pressed the button, for pushes.
         error: What the vendor says went wrong, for failed jobs.
         thin: Whether a succeeded job came without its records, not even an empty list; the read-back brings them.
+        billed: How many records the vendor says it billed; None when it does not say.
     """
 
     event_type: str
@@ -44,3 +54,4 @@ class Event:
     partner_user_id: str | None = None
     error: str | None = None
     thin: bool = False
+    billed: int | None = None

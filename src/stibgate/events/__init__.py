@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from stibgate.domain.event import Event
+from stibgate.domain.job import JobResult
 from stibgate.events import job_failed, job_succeeded, records_pushed
 
 
@@ -29,6 +30,14 @@ class EventReader(Protocol):
 
     def raw_records(self, document: dict[str, Any], /) -> list[dict[str, Any]]:
         """Return the records as sent, empty for a thin event.
+
+        Raises:
+            NotUnderstood: Like `read`.
+        """
+        ...
+
+    def job_result(self, document: dict[str, Any], /) -> JobResult | None:
+        """Return how the job ended that the event tells of, or None when it tells of none.
 
         Raises:
             NotUnderstood: Like `read`.

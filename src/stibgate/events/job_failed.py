@@ -6,6 +6,7 @@ Source: Stibnite, POST /v1/webhooks/endpoints; GET /v1/persons/search/jobs/{job_
 from typing import Any
 
 from stibgate.domain.event import JOB_FAILED, Event
+from stibgate.domain.job import JobResult
 from stibgate.events.shapes import find_error, find_job_records, require_job_id
 
 EVENT_TYPE = JOB_FAILED
@@ -29,3 +30,12 @@ def read(document: dict[str, Any]) -> Event:
 def raw_records(document: dict[str, Any]) -> list[dict[str, Any]]:  # noqa: ARG001  (the table's signature)
     """Return nothing: a failed job has no records."""
     return []
+
+
+def job_result(document: dict[str, Any]) -> JobResult:
+    """Return how the job ended, for the ledger; what failed is not billed.
+
+    Raises:
+        NotUnderstood: Like `read`.
+    """
+    return JobResult(require_job_id(document), succeeded=False, error=find_error(document))

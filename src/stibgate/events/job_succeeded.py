@@ -9,7 +9,8 @@ Source: Stibnite, POST /v1/webhooks/endpoints; GET /v1/persons/search/jobs/{job_
 from typing import Any
 
 from stibgate.domain.event import JOB_SUCCEEDED, Event
-from stibgate.events.shapes import find_job_records, require_job_id
+from stibgate.domain.job import JobResult
+from stibgate.events.shapes import find_billed, find_job_records, find_next_cursor, require_job_id
 
 EVENT_TYPE = JOB_SUCCEEDED
 
@@ -27,6 +28,7 @@ def read(document: dict[str, Any]) -> Event:
         record_count=len(records or ()),
         job_id=require_job_id(document),
         thin=records is None,
+        billed=find_billed(document),
     )
 
 
@@ -37,3 +39,18 @@ def raw_records(document: dict[str, Any]) -> list[dict[str, Any]]:
         NotUnderstood: `data` is neither null, an object, nor a list of objects.
     """
     return find_job_records(document) or []
+
+
+def job_result(document: dict[str, Any]) -> JobResult:
+    """Return how the job ended, for the ledger.
+
+    Raises:
+        NotUnderstood: Like `read`.
+    """
+    return JobResult(
+        require_job_id(document),
+        succeeded=True,
+        received=len(find_job_records(document) or ()),
+        billed=find_billed(document),
+        next_cursor=find_next_cursor(document),
+    )

@@ -8,7 +8,7 @@ Source: Stibnite, POST /v1/prospecting/sessions/{search_id}/push, partner delive
 from typing import Any
 
 from stibgate.domain.event import RECORDS_PUSHED, Event
-from stibgate.events.shapes import optional_id, require_objects
+from stibgate.events.shapes import optional_count, optional_id, require_objects
 
 EVENT_TYPE = RECORDS_PUSHED
 
@@ -26,6 +26,7 @@ def read(document: dict[str, Any]) -> Event:
         search_id=optional_id(document.get("search_id")),
         partner_customer_id=optional_id(document.get("partner_customer_id")),
         partner_user_id=optional_id(document.get("partner_user_id")),
+        billed=optional_count(document.get("net_new_billable_records")),
     )
 
 
@@ -36,3 +37,7 @@ def raw_records(document: dict[str, Any]) -> list[dict[str, Any]]:
         NotUnderstood: `data` is not a list of objects.
     """
     return require_objects(document.get("data"))
+
+
+def job_result(document: dict[str, Any]) -> None:
+    """Return None: a push is no job."""

@@ -14,6 +14,7 @@ from stibgate.errors import NotUnderstood
 
 ID_CHARS_MAX = 512
 ERROR_CHARS_MAX = 500
+BILLED_MAX = 10**9
 _INT_BITS_MAX = 1024
 _ONLY_OBJECTS = frozenset({dict})
 
@@ -101,6 +102,23 @@ def find_error(document: dict[str, Any]) -> str | None:
         if isinstance(error, str) and error.strip():
             return error.strip()[:ERROR_CHARS_MAX]
     return None
+
+
+def optional_count(value: object) -> int | None:
+    """Return *value* as a count of records, or None when it cannot be one."""
+    return value if type(value) is int and 0 <= value <= BILLED_MAX else None
+
+
+def find_billed(document: dict[str, Any]) -> int | None:
+    """Return how many records the job was billed, or None when no place says so."""
+    found = (optional_count(holder.get("billable_records")) for holder, _ in _holders(document))
+    return next((count for count in found if count is not None), None)
+
+
+def find_next_cursor(document: dict[str, Any]) -> str | None:
+    """Return where the job's next page begins, or None when there is none or nobody says so."""
+    cursors = (_child(holder, "pagination").get("next_cursor") for holder, _ in _holders(document))
+    return next((cursor for cursor in cursors if isinstance(cursor, str) and cursor), None)
 
 
 def _holders(document: dict[str, Any]) -> tuple[tuple[dict[str, Any], tuple[str, ...]], ...]:

@@ -1,22 +1,28 @@
-"""Where we remember: one file a backend, five views of one store.
+"""Where we remember: one file a backend, six views of one store.
 
-`Inbox` is all that intake can see, `Queue` all that the worker can see, `Desk` what operators can do, `Memories` what
-sinks keep, `Ledger` what people read. Every coroutine but those that only read returns after what it did is durable:
-committed, and synced when `storage.durability` is `full`.
+`Inbox` is all that intake can see, `Queue` all that the worker can see, `JobBook` what is bought and what it costs,
+`Desk` what operators can do, `Memories` what sinks keep, `Ledger` what people read. Every coroutine but those that
+only read returns after what it did is durable: committed, and synced when `storage.durability` is `full`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from stibgate.domain.backoff import Policy
+from stibgate.domain.budget import Budget
 from stibgate.domain.circuit import USUAL, CircuitPolicy, SinkState
 from stibgate.domain.delivery import Admission, Delivery, Sighting, StoredDelivery
+from stibgate.domain.job import Job, JobState, NewRun, Reservation
 from stibgate.domain.record import Record
 from stibgate.domain.task import Attempt, Outcome, Settlement, Task
 from stibgate.stores.values import (
     CHUNK_RECORDS,
+    Accepted,
+    Awaited,
+    Bill,
     Claim,
     DeliveryFilter,
+    JobFilter,
     NewTask,
     Owed,
     Processed,
@@ -24,16 +30,23 @@ from stibgate.stores.values import (
     ReplayNote,
     ReplayResult,
     Settled,
+    Spent,
     StoreStatus,
     TaskFilter,
+    UsageNote,
 )
 
 __all__ = [
     "CHUNK_RECORDS",
+    "Accepted",
+    "Awaited",
+    "Bill",
     "Claim",
     "DeliveryFilter",
     "Desk",
     "Inbox",
+    "JobBook",
+    "JobFilter",
     "Ledger",
     "Memories",
     "NewTask",
@@ -44,8 +57,10 @@ __all__ = [
     "ReplayNote",
     "ReplayResult",
     "Settled",
+    "Spent",
     "StoreStatus",
     "TaskFilter",
+    "UsageNote",
 ]
 
 
@@ -83,8 +98,39 @@ class Inbox(Protocol):
 class Queue(Protocol):
     """Turns deliveries into tasks and remembers how each attempt ended."""
 
-    async def accepted(self, *, limit: int) -> Sequence[tuple[StoredDelivery, bytes]]:
-        """Return up to *limit* deliveries that are still `accepted`, oldest first, with their bodies."""
+    async def accepted(self, *, limit: int) -> Sequence[Accepted]:
+        """Return up to *limit* deliveries that are still `accepted` and do not wait for a result, oldest first."""
+        ...
+
+    async def await_result(self, delivery_id: str, *, now_ms: int) -> None:
+        """Keep an accepted delivery out of `accepted` until its job is read back."""
+        ...
+
+    async def awaiting(self, *, now_ms: int, limit: int) -> Sequence[Awaited]:
+        """Return up to *limit* deliveries whose job may be read back now, oldest first."""
+        ...
+
+    async def postpone_result(self, delivery_id: str, *, next_try_at_ms: int) -> None:
+        """Count a try in vain, and wait until *next_try_at_ms*."""
+        ...
+
+    async def fetched(self, delivery_id: str, result: bytes, *, at_ms: int) -> bool:
+        """Keep the job as it was read back; the delivery is processed with it.
+
+        That is so for an accepted delivery, and for one that is quarantined because its records were missing
+        (`QuarantineReason.awaits_result`), which is accepted again.
+
+        Returns:
+            False, and nothing changed, for any other delivery.
+        """
+        ...
+
+    async def abandon_result(self, delivery_id: str, reason: str, *, at_ms: int) -> bool:
+        """Quarantine a delivery that waits for its result, with *reason*; return False when it does not wait."""
+        ...
+
+    async def next_result_due_ms(self) -> int | None:
+        """Return when the next job may be read back; None when no delivery waits for one."""
         ...
 
     async def process(self, processed: Processed) -> None:
@@ -128,6 +174,86 @@ class Queue(Protocol):
 
     async def unfinished(self) -> int:
         """Return how many deliveries are accepted or processing."""
+        ...
+
+
+class JobBook(Protocol):
+    """What is bought, and what it costs. Each call is one transaction."""
+
+    async def reserve(self, run: NewRun, budget: Budget | None, *, confirmed: bool) -> Reservation:
+        """Set aside what *run* may cost, if `domain.budget.decide` allows it; then the run is `reserved`.
+
+        The window's sum and the new reservation are one transaction, so no two runs can have the same money. A run
+        without a budget is always allowed. Nothing is written for a run that is not allowed, except that its parent
+        is stopped (`over_budget`, `needs_confirmation`); of one that is allowed, the parent is continued.
+        Of two runs with one dedupe token (and user) only one is open (`domain.job.OPEN`) at a time.
+        """
+        ...
+
+    async def submitted(self, run_id: str, job_id: str, *, now_ms: int, poll_at_ms: int) -> None:
+        """Note that the vendor took a reserved or doubtful run as *job_id*.
+
+        What an event said of the job meanwhile counts for the run: the row of its adoption becomes this run's. A
+        delivery that was quarantined because nobody knew the job (`job_unknown`) is accepted again.
+        """
+        ...
+
+    async def unsubmitted(self, run_id: str, state: JobState, reason: str, *, now_ms: int) -> bool:
+        """Note that the vendor did not take a reserved or doubtful run (`REFUSED`), or that nobody knows (`DOUBTFUL`).
+
+        A refused run's parent is stopped (`refused`). Return False when the run is neither reserved nor doubtful.
+        """
+        ...
+
+    async def withdraw(self, run_id: str) -> None:
+        """Forget a reserved or doubtful run that was surely not submitted; its parent may be continued again."""
+        ...
+
+    async def recover_runs(self, *, now_ms: int) -> int:
+        """Make runs that are still reserved doubtful: whoever asked for them is gone; return how many there were."""
+        ...
+
+    async def open_polls(self, *, now_ms: int, limit: int) -> Sequence[Job]:
+        """Return up to *limit* jobs that the vendor should be asked for now, longest due first.
+
+        Those are submitted ones, and succeeded ones of which nobody said what was billed.
+        """
+        ...
+
+    async def polled(self, run_id: str, *, next_poll_at_ms: int | None) -> None:
+        """Count a poll in vain; None ends polling."""
+        ...
+
+    async def lose(self, run_id: str, reason: str, *, now_ms: int) -> bool:
+        """Give up a submitted job; return False when it is not submitted. An event that comes later still counts."""
+        ...
+
+    async def amend(self, job_id: str, *, billed: int, next_cursor: str | None) -> None:
+        """Add what a succeeded job was billed, where that was not known; and where its next page begins."""
+        ...
+
+    async def stop(self, run_id: str, reason: str) -> None:
+        """Go no further with the search of *run_id*."""
+        ...
+
+    async def unstop(self) -> int:
+        """Let searches that a budget stopped go on; return how many there were."""
+        ...
+
+    async def continuable(self, *, limit: int) -> Sequence[Job]:
+        """Return up to *limit* jobs that have a next page (`Job.more`), oldest first."""
+        ...
+
+    async def note_usage(self, billable_records: int, *, at_ms: int) -> None:
+        """Keep what the vendor says was billed so far, beside what the ledger knows of at that moment."""
+        ...
+
+    async def raise_alarm(self, key: str, *, at_ms: int) -> bool:
+        """Note an alarm; return False when it was raised before."""
+        ...
+
+    async def next_poll_ms(self) -> int | None:
+        """Return when the next job should be asked for; None when none should."""
         ...
 
 
@@ -242,6 +368,36 @@ class Ledger(Protocol):
 
     def find_person(self, hashes: Sequence[bytes]) -> Sequence[tuple[str, int]]:
         """Return (delivery id, position) of every record with one of the lookup hashes, oldest first."""
+        ...
+
+    def awaited(self, delivery_id: str) -> Awaited | None:
+        """Return what a delivery waits for, when it waits for its job to be read back."""
+        ...
+
+    def result(self, delivery_id: str) -> bytes | None:
+        """Return the job of a delivery as it was read back, or None."""
+        ...
+
+    def jobs(self, where: JobFilter, *, limit: int | None, before: int | None = None) -> Sequence[Job]:
+        """Return jobs, newest first."""
+        ...
+
+    def job(self, id_: str) -> Job | None:
+        """Return the job with that job id or run id, or None."""
+        ...
+
+    def spent(self, budget: str, window: str) -> Spent:
+        """Return what a window of a budget has gone to."""
+        ...
+
+    def bills(
+        self, *, limit: int | None, before: int | None = None, since_ms: int | None = None, short: bool = False
+    ) -> Sequence[Bill]:
+        """Return what was paid for and where it went, newest first; with *short* only those that miss records."""
+        ...
+
+    def usage_notes(self) -> tuple[UsageNote, UsageNote] | None:
+        """Return the first and the latest note of what the vendor billed; None when it was never asked."""
         ...
 
     def pins(self) -> Mapping[str, Mapping[str, Any]]:

@@ -11,25 +11,27 @@ from sqlite_utils import Database
 from stibgate.domain.circuit import SinkState
 from stibgate.domain.delivery import Sighting, StoredDelivery
 from stibgate.domain.record import Record
-from stibgate.domain.task import FINAL, Attempt, Outcome, OutcomeKind, Task
+from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Task
 from stibgate.errors import StoreError
-from stibgate.stores import DeliveryFilter, Owed, ReplayNote, StoreStatus, TaskFilter
+from stibgate.stores import Accepted, DeliveryFilter, Owed, ReplayNote, StoreStatus, TaskFilter
 from stibgate.stores.connection import classify, open_reader, sqlite3
-from stibgate.stores.migrations import applied, pending, refuse_newer
+from stibgate.stores.job_reads import JobReads
+from stibgate.stores.laws import LAWS
+from stibgate.stores.migrations import applied, pending, refuse_newer, refuse_older
+from stibgate.stores.reading import select
 from stibgate.stores.rows import (
     DELIVERY_COLUMNS,
     SINK_COLUMNS,
     TASK_COLUMNS,
     attempt_of,
     delivery_of,
+    of_table,
     outcome_of,
     positions_of,
     sighting_of,
     sink_of,
     task_of,
 )
-
-_FINAL = ", ".join(f"'{state}'" for state in FINAL)
 
 _DELIVERY_WHERE = {
     "state": "state = ?",
@@ -58,17 +60,24 @@ _TASK_WHERE = {
 }
 
 
-def open_ledger(path: Path) -> "SqliteLedger":
+def open_ledger(path: Path, *, older: bool = False) -> "SqliteLedger":
     """Return a ledger over the database at *path*; needs no running service.
+
+    Args:
+        path: The database file.
+        older: Whether an older schema is good enough: for its `status` only.
 
     Raises:
         StoreError: There is no store, or it cannot be read.
         SchemaTooNew: A newer stibgate wrote it.
+        SchemaTooOld: It has an older schema.
     """
     db = open_reader(path)
     try:
         refuse_newer(db)
         begun = bool(applied(db))
+        if begun and not older:
+            refuse_older(db)
     except sqlite3.Error as error:
         db.conn.close()
         raise classify(error) from error
@@ -81,11 +90,11 @@ def open_ledger(path: Path) -> "SqliteLedger":
     return SqliteLedger(db, path)
 
 
-class SqliteLedger:
+class SqliteLedger(JobReads):
     """Everything that is read from the SQLite store; see `stores.Ledger`."""
 
     def __init__(self, db: Database, path: Path) -> None:
-        self._db = db
+        super().__init__(db)
         self._path = path
 
     def close(self) -> None:
@@ -102,7 +111,7 @@ class SqliteLedger:
         self, where: DeliveryFilter, *, limit: int | None, before: int | None = None
     ) -> Sequence[StoredDelivery]:
         """Return deliveries, newest first."""
-        sql, values = _select(f"SELECT {DELIVERY_COLUMNS} FROM deliveries", _DELIVERY_WHERE, where, before)
+        sql, values = select(f"SELECT {DELIVERY_COLUMNS} FROM deliveries", _DELIVERY_WHERE, where, before)
         return [delivery_of(row) for row in self._rows(sql, [*values, -1 if limit is None else limit])]
 
     def delivery(self, delivery_id: str) -> StoredDelivery | None:
@@ -123,7 +132,8 @@ class SqliteLedger:
     def sightings(self, delivery_id: str) -> Sequence[Sighting]:
         """Return when the same key came again, oldest first."""
         rows = self._rows(
-            "SELECT delivery_id, seen_at, body_sha256, conflict FROM sightings WHERE delivery_id = ? ORDER BY sequence",
+            "SELECT delivery_id, seen_at, body_sha256, conflict, authenticated_by FROM sightings"
+            " WHERE delivery_id = ? ORDER BY sequence",
             [delivery_id],
         )
         return [sighting_of(row) for row in rows]
@@ -135,7 +145,7 @@ class SqliteLedger:
 
     def tasks(self, where: TaskFilter, *, limit: int | None, before: int | None = None) -> Sequence[tuple[int, Task]]:
         """Return tasks with their sequence numbers, newest first."""
-        sql, values = _select(f"SELECT sequence, {TASK_COLUMNS} FROM tasks", _TASK_WHERE, where, before)
+        sql, values = select(f"SELECT sequence, {TASK_COLUMNS} FROM tasks", _TASK_WHERE, where, before)
         return [(row[0], task_of(row[1:])) for row in self._rows(sql, [*values, -1 if limit is None else limit])]
 
     def task(self, task_id: str) -> Task | None:
@@ -223,14 +233,20 @@ class SqliteLedger:
         """Return the pinned scheme of each source."""
         return {source: json.loads(scheme) for source, scheme in self._rows("SELECT source, scheme FROM pins", [])}
 
-    def accepted(self, limit: int) -> Sequence[tuple[StoredDelivery, bytes]]:
-        """Return deliveries that are still accepted, oldest first, with their bodies."""
+    def accepted(self, limit: int) -> Sequence[Accepted]:
+        """Return deliveries that are accepted and wait for no result, oldest first, with what they are made of."""
         rows = self._rows(
-            f"SELECT {DELIVERY_COLUMNS}, body FROM deliveries JOIN bodies USING (sequence)"
-            " WHERE state = 'accepted' ORDER BY sequence LIMIT ?",
+            f"SELECT {of_table('d', DELIVERY_COLUMNS)}, b.body, r.body FROM deliveries d JOIN bodies b USING (sequence)"
+            " LEFT JOIN results r ON r.delivery_id = d.delivery_id WHERE d.state = 'accepted'"
+            " AND d.state IN ('accepted', 'processing')"  # in the words of the index `deliveries_open`
+            " AND NOT EXISTS (SELECT 1 FROM readbacks w WHERE w.delivery_id = d.delivery_id)"
+            " ORDER BY d.sequence LIMIT ?",
             [limit],
         )
-        return [(delivery_of(row[:-1]), bytes(row[-1])) for row in rows]
+        return [
+            Accepted(delivery_of(row), bytes(body), None if result is None else bytes(result))
+            for *row, body, result in rows
+        ]
 
     def owed(self, task: Task) -> Owed:
         """Return what *task* still owes."""
@@ -281,87 +297,8 @@ class SqliteLedger:
         found = []
         try:
             found += [text for (text,) in self._rows("PRAGMA integrity_check", []) if text != "ok"]
-            for law, sql in _LAWS.items():
+            for law, sql in LAWS.items():
                 found += [f"{law}: {row[0]}" for row in self._rows(sql, [])]
         except sqlite3.DatabaseError as error:  # too damaged to be read to the end
             found.append(str(error))
         return found
-
-    def _rows(self, sql: str, values: Sequence[Any]) -> list[Any]:
-        rows: list[Any] = self._db.conn.execute(sql, values).fetchall()
-        return rows
-
-    def _one(self, sql: str, *values: object) -> Any:
-        return self._db.conn.execute(sql, values).fetchone()
-
-
-_LAWS = {
-    "a delivery without its body": "SELECT delivery_id FROM deliveries WHERE NOT EXISTS"
-    " (SELECT 1 FROM bodies b WHERE b.sequence = deliveries.sequence)",
-    "an idempotency key whose delivery was never stored": "SELECT k.delivery_id FROM idempotency_keys k"
-    " LEFT JOIN deliveries d USING (delivery_id) WHERE d.delivery_id IS NULL",
-    "a task without its delivery": "SELECT task_id FROM tasks t LEFT JOIN deliveries d USING (delivery_id)"
-    " WHERE d.delivery_id IS NULL",
-    "a delivery that is done although a task is open": "SELECT DISTINCT delivery_id FROM deliveries"
-    f" JOIN tasks t USING (delivery_id) WHERE deliveries.state = 'done' AND t.state NOT IN ({_FINAL})",
-    "a delivery that is processing although every task is final": "SELECT delivery_id FROM deliveries"
-    " WHERE state = 'processing' AND NOT EXISTS"
-    f" (SELECT 1 FROM tasks t WHERE t.delivery_id = deliveries.delivery_id AND t.state NOT IN ({_FINAL}))",
-    "a processed delivery whose records are not all stored": "SELECT delivery_id FROM deliveries d"
-    " WHERE processed_at IS NOT NULL AND state IN ('processing', 'done')"
-    " AND records <> (SELECT count(*) FROM records r WHERE r.delivery_id = d.delivery_id)",
-    "a task that owes records which the delivery does not have": "SELECT task_id FROM tasks t JOIN deliveries d"
-    " USING (delivery_id) WHERE t.records <> coalesce(json_array_length(t.positions), d.records) OR EXISTS"
-    " (SELECT 1 FROM json_each(t.positions) WHERE value NOT BETWEEN 0 AND d.records - 1)",
-    "a record with two answers of one sink": "SELECT task_id FROM outcomes WHERE current"
-    " GROUP BY task_id, position HAVING count(*) > 1",
-    "an answer for a record that was not owed": "SELECT DISTINCT task_id FROM (SELECT task_id, position FROM outcomes"
-    " EXCEPT SELECT t.task_id, r.position FROM tasks t JOIN records r USING (delivery_id) WHERE t.positions IS NULL"
-    " EXCEPT SELECT t.task_id, j.value FROM tasks t, json_each(t.positions) j)",
-    "a delivered task without an answer for each record": "SELECT t.task_id FROM tasks t"
-    " WHERE t.state IN ('delivered', 'partial')"
-    " AND t.records <> (SELECT count(*) FROM outcomes o WHERE o.task_id = t.task_id AND o.current)",
-    "a delivered task with a refused record": "SELECT t.task_id FROM tasks t WHERE t.state = 'delivered'"
-    " AND EXISTS (SELECT 1 FROM outcomes o WHERE o.task_id = t.task_id AND o.current AND o.kind = 'refused')",
-    "a partial task without a refused record": "SELECT t.task_id FROM tasks t WHERE t.state = 'partial'"
-    " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.task_id = t.task_id AND o.current AND o.kind = 'refused')",
-    "a final task that still holds up others": "SELECT t.task_id FROM tasks t WHERE "
-    f"t.state IN ({_FINAL}) AND (EXISTS (SELECT 1 FROM task_persons p WHERE p.sequence = t.sequence)"
-    " OR EXISTS (SELECT 1 FROM tasks b WHERE b.blocked_by = t.sequence))",
-    "two leased tasks of one sink with one person": "SELECT a.task_id FROM tasks a JOIN task_persons p"
-    " ON p.sequence = a.sequence JOIN task_persons q ON q.sink = p.sink AND q.person = p.person"
-    " AND q.sequence > p.sequence JOIN tasks b ON b.sequence = q.sequence"
-    " WHERE a.state = 'leased' AND b.state = 'leased'",
-    "a task whose attempts are not numbered 1..n": "SELECT t.task_id FROM tasks t"
-    " WHERE t.attempts <> (SELECT count(*) FROM attempts a WHERE a.task_id = t.task_id)"
-    " OR EXISTS (SELECT 1 FROM attempts a WHERE a.task_id = t.task_id AND a.number NOT BETWEEN 1 AND t.attempts)",
-    "an open task that nothing will wake": "SELECT task_id FROM tasks"
-    " WHERE (state IN ('queued', 'waiting') AND next_attempt_at IS NULL) OR (state = 'leased' AND lease_until IS NULL)"
-    " OR (blocked_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM tasks b WHERE b.sequence = tasks.blocked_by"
-    f" AND b.state NOT IN ({_FINAL}))) OR (state = 'paused' AND NOT EXISTS"
-    " (SELECT 1 FROM sinks s WHERE s.sink = tasks.sink AND s.paused_at IS NOT NULL))",
-}
-"""Law -> query that finds what breaks it.
-
-Conservation: what a task owes is the sum of its current answers of every kind and of what still waits for one;
-and each processed delivery has every record that came in.
-"""
-
-
-def _select(
-    head: str, conditions: Mapping[str, str], where: DeliveryFilter | TaskFilter, before: int | None
-) -> tuple[str, list[Any]]:
-    clauses: list[str] = []
-    values: list[Any] = []
-    for name, sql in conditions.items():
-        value = getattr(where, name)
-        if value is None:
-            continue
-        several = list(value) if name == "person" else [value]
-        clauses.append(sql.format(marks=", ".join("?" * len(several))))
-        values += several
-    if before is not None:
-        clauses.append("sequence < ?")
-        values.append(before)
-    clause = " WHERE " + " AND ".join(clauses) if clauses else ""
-    return f"{head}{clause} ORDER BY sequence DESC LIMIT ?", values

@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from stibgate.domain.circuit import SinkState
-from stibgate.domain.delivery import Admission, Delivery, DeliveryState, Sighting, StoredDelivery
+from stibgate.domain.delivery import Admission, Delivery, DeliveryState, IdempotencyKey, Sighting, StoredDelivery
+from stibgate.domain.event import QuarantineReason
 from stibgate.domain.record import Record, lookup_hash
 from stibgate.domain.task import Attempt, Outcome, Task, TaskState
-from stibgate.stores import DeliveryFilter, Processed, ReplayNote, StoreStatus, TaskFilter
-from stibgate.stores.memory_tasks import MemoryTasks
+from stibgate.stores import Accepted, DeliveryFilter, Processed, ReplayNote, StoreStatus, TaskFilter
+from stibgate.stores.memory_jobs import MemoryJobs
 
 
-class MemoryStore(MemoryTasks):
-    """Inbox and Ledger over dictionaries, and all that `MemoryTasks` has; every call is one transaction."""
+class MemoryStore(MemoryJobs):
+    """Inbox and Ledger over dictionaries, and all that `MemoryJobs` has; every call is one transaction."""
 
     def __init__(self, *, hash_key: bytes | None = None) -> None:
         super().__init__()
@@ -29,17 +30,19 @@ class MemoryStore(MemoryTasks):
 
     async def admit(self, delivery: Delivery, *, only_if_new: bool = False) -> Admission:
         """Store *delivery* once; see `stores.Inbox.admit`."""
-        held = self._keys.get(delivery.key.value)
-        if held is None or (held[1] <= delivery.received_at_ms and not only_if_new):
-            repeat_of = held[0] if held else None
-            self._keys[delivery.key.value] = (delivery.delivery_id, delivery.key.expires_at_ms)
-            self._remember(delivery, repeat_of)
-            return Admission(delivery.delivery_id, repeat_of=repeat_of, records=delivery.records)
-        first = self._deliveries[held[0]]
-        conflict = first.body_sha256 != delivery.body_sha256
+        first = self._first(delivery, only_if_new=only_if_new)
+        if first is None:
+            return self._remember(delivery)
+        conflict = first.via == delivery.via and first.body_sha256 != delivery.body_sha256
         if not only_if_new:
             self._sightings.setdefault(first.delivery_id, []).append(
-                Sighting(first.delivery_id, delivery.received_at_ms, delivery.body_sha256, conflict)
+                Sighting(
+                    first.delivery_id,
+                    delivery.received_at_ms,
+                    delivery.body_sha256,
+                    conflict,
+                    delivery.authenticated_by,
+                )
             )
             self._deliveries[first.delivery_id] = replace(
                 first, duplicates=first.duplicates + 1, conflicts=first.conflicts + conflict
@@ -54,17 +57,29 @@ class MemoryStore(MemoryTasks):
             records=first.records,
         )
 
+    def _first(self, delivery: Delivery, *, only_if_new: bool) -> StoredDelivery | None:
+        """Return the delivery that *delivery* repeats: the holder of one of its keys."""
+        for key in _keys(delivery):
+            delivery_id, expires_at_ms = self._keys.get(key.value, (None, 0))
+            if delivery_id is not None and (expires_at_ms > delivery.received_at_ms or only_if_new):
+                return self._deliveries[delivery_id]
+        return None
+
     async def flush(self) -> None:
         """Return at once: nothing waits here."""
 
-    def _remember(self, delivery: Delivery, repeat_of: str | None) -> None:
+    def _remember(self, delivery: Delivery) -> Admission:
+        repeat_of, _ = self._keys.get(delivery.key.value, (None, 0))
+        self._keys.update({key.value: (delivery.delivery_id, key.expires_at_ms) for key in _keys(delivery)})
+        accepted = delivery.state is DeliveryState.ACCEPTED
+        unknown = delivery.known_job and accepted and self._of_job(delivery.job_id) is None
         self._bodies[delivery.delivery_id] = delivery.body
         self._deliveries[delivery.delivery_id] = StoredDelivery(
             sequence=len(self._deliveries) + 1,
             delivery_id=delivery.delivery_id,
             source=delivery.source,
-            state=delivery.state,
-            reason=delivery.reason,
+            state=DeliveryState.QUARANTINED if unknown else delivery.state,
+            reason=QuarantineReason.JOB_UNKNOWN if unknown else delivery.reason,
             event_type=delivery.event_type,
             received_at_ms=delivery.received_at_ms,
             processed_at_ms=None,
@@ -83,7 +98,9 @@ class MemoryStore(MemoryTasks):
             repeat_of=repeat_of,
             duplicates=0,
             conflicts=0,
+            billed=delivery.billed,
         )
+        return Admission(delivery.delivery_id, repeat_of=repeat_of, records=delivery.records, job_unknown=unknown)
 
     async def pin(self, source: str, scheme: Mapping[str, Any]) -> Mapping[str, Any]:
         """Pin a scheme; see `stores.Inbox.pin`."""
@@ -95,16 +112,19 @@ class MemoryStore(MemoryTasks):
 
     # -- Queue
 
-    async def accepted(self, *, limit: int) -> Sequence[tuple[StoredDelivery, bytes]]:
+    async def accepted(self, *, limit: int) -> Sequence[Accepted]:
         """Return what waits for processing; see `stores.Queue.accepted`."""
         waiting = [d for d in self._deliveries.values() if d.state is DeliveryState.ACCEPTED]
-        return [(delivery, self._bodies[delivery.delivery_id]) for delivery in waiting[:limit]]
+        ready = [delivery for delivery in waiting if delivery.delivery_id not in self._readbacks]
+        return [Accepted(d, self._bodies[d.delivery_id], self._results.get(d.delivery_id)) for d in ready[:limit]]
 
     async def process(self, processed: Processed) -> None:
         """Store records and enqueue tasks; see `stores.Queue.process`."""
         delivery = self._deliveries.get(processed.delivery_id)
         if delivery is None or delivery.state is not DeliveryState.ACCEPTED:
             return
+        count = len(processed.records)
+        read_back = delivery.delivery_id in self._results and processed.state is not DeliveryState.QUARANTINED
         self._records[delivery.delivery_id] = {record.position: record for record in processed.records}
         self._deliveries[delivery.delivery_id] = replace(
             delivery,
@@ -112,8 +132,11 @@ class MemoryStore(MemoryTasks):
             reason=processed.reason,
             processed_at_ms=processed.processed_at_ms,
             issues=sum(len(record.issues) for record in processed.records),
-            records=max(delivery.records, len(processed.records)),
+            records=count if read_back else max(delivery.records, count),
         )
+        self._readbacks.pop(delivery.delivery_id, None)
+        if processed.job is not None:
+            self._end_job(processed.job, delivery.delivery_id, processed.processed_at_ms)
         for new in processed.tasks:
             self._enqueue(delivery.delivery_id, new, processed.processed_at_ms)
 
@@ -273,3 +296,8 @@ class MemoryStore(MemoryTasks):
 def _within(delivery: StoredDelivery, where: DeliveryFilter | TaskFilter) -> bool:
     since, until = where.since_ms, where.until_ms
     return (since is None or delivery.received_at_ms >= since) and (until is None or delivery.received_at_ms < until)
+
+
+def _keys(delivery: Delivery) -> Sequence[IdempotencyKey]:
+    """Return what makes *delivery* the same as another, the stronger word first."""
+    return (delivery.key,) if delivery.job_key is None else (delivery.key, delivery.job_key)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sqlite_utils import Database, Migrations
 
-from stibgate.errors import SchemaTooNew
+from stibgate.errors import SchemaTooNew, SchemaTooOld
 from stibgate.stores.connection import classify, sqlite3
 
 MIGRATIONS = Migrations("stibgate")
@@ -194,6 +194,88 @@ def m002_forwarding(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_SPENDING = """
+ALTER TABLE deliveries ADD COLUMN billed INTEGER;
+ALTER TABLE deliveries ADD COLUMN whole INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sightings ADD COLUMN authenticated_by TEXT;
+CREATE INDEX deliveries_unknown ON deliveries (job_id) WHERE state = 'quarantined' AND reason = 'job_unknown';
+CREATE INDEX deliveries_pushed ON deliveries (received_at, billed, event_type)
+  WHERE event_type = 'prospecting.records.pushed';
+CREATE INDEX deliveries_short ON deliveries (received_at) WHERE event_type = 'prospecting.records.pushed'
+  AND state IN ('done', 'quarantined', 'ignored') AND billed > 0 AND (whole = 0 OR records < billed);
+CREATE TABLE jobs (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  run_id TEXT NOT NULL UNIQUE,
+  job_id TEXT,
+  state TEXT NOT NULL,
+  asked TEXT,
+  page INTEGER NOT NULL,
+  parent_run TEXT,
+  parent_job_id TEXT,
+  chain TEXT NOT NULL,
+  budget TEXT,
+  budget_window TEXT,
+  unit TEXT NOT NULL,
+  estimated TEXT,
+  ceiling TEXT,
+  billed INTEGER,
+  received INTEGER,
+  next_cursor TEXT,
+  records_left INTEGER,
+  continued INTEGER NOT NULL,
+  stopped TEXT,
+  created_at INTEGER NOT NULL,
+  submitted_at INTEGER,
+  ended_at INTEGER,
+  polls INTEGER NOT NULL,
+  next_poll_at INTEGER,
+  delivery_id TEXT,
+  reason TEXT,
+  by TEXT NOT NULL,
+  dedupe_token TEXT,
+  dedupe_user TEXT
+) STRICT;
+CREATE UNIQUE INDEX jobs_job ON jobs (job_id) WHERE job_id IS NOT NULL;
+CREATE INDEX jobs_budget ON jobs (budget, budget_window, unit, state, billed, ceiling) WHERE budget IS NOT NULL;
+CREATE INDEX jobs_poll ON jobs (next_poll_at, sequence) WHERE next_poll_at IS NOT NULL;
+CREATE INDEX jobs_chain ON jobs (chain, sequence);
+CREATE INDEX jobs_parent ON jobs (parent_run) WHERE parent_run IS NOT NULL;
+CREATE INDEX jobs_created ON jobs (created_at);
+CREATE INDEX jobs_open ON jobs (state) WHERE state IN ('doubtful', 'reserved', 'submitted');
+CREATE INDEX jobs_dedupe ON jobs (dedupe_token, dedupe_user)
+  WHERE dedupe_token IS NOT NULL AND state IN ('doubtful', 'reserved', 'submitted');
+CREATE INDEX jobs_more ON jobs (sequence) WHERE state = 'succeeded' AND next_cursor IS NOT NULL
+  AND asked IS NOT NULL AND continued = 0 AND stopped IS NULL;
+CREATE TABLE readbacks (
+  delivery_id TEXT PRIMARY KEY,
+  job_id TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  next_try_at INTEGER NOT NULL,
+  tries INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX readbacks_due ON readbacks (next_try_at);
+CREATE TABLE results (delivery_id TEXT PRIMARY KEY, fetched_at INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE usage_notes (
+  sequence INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  billable_records INTEGER NOT NULL,
+  known_records INTEGER NOT NULL
+) STRICT;
+CREATE TABLE alarms (key TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+"""
+
+
+@MIGRATIONS()
+def m003_spending(db: Database) -> None:
+    """Add what is bought: jobs and budgets, read-backs, what was billed.
+
+    `deliveries.whole`: every record is in every sink that has a task; kept when a delivery is done, so that what
+    was paid for and did not arrive is found without looking at what did.
+    """
+    for statement in filter(str.strip, _SPENDING.split(";\n")):
+        db.conn.execute(statement)
+
+
 def known() -> tuple[str, ...]:
     """Return the names of all migrations that this version knows, in order."""
     return tuple(migration.name for migration in MIGRATIONS._migrations)  # noqa: SLF001  (no public list of all names)
@@ -225,6 +307,19 @@ def refuse_newer(db: Database) -> None:
         )
 
 
+def refuse_older(db: Database) -> None:
+    """Refuse a database that was not brought up to date: this version reads columns that it does not have.
+
+    Raises:
+        SchemaTooOld: *db* lacks a migration.
+    """
+    if lacks := pending(db):
+        raise SchemaTooOld(
+            f"the store has an older schema than this stibgate reads: it lacks {', '.join(lacks)}",
+            hint="Restart the service with this version, or `stibgate db migrate` while it is stopped.",
+        )
+
+
 def migrate(db: Database) -> Sequence[str]:
     """Apply what is pending, all or nothing; return the names that were applied.
 
@@ -253,4 +348,4 @@ def _migrate(db: Database) -> Sequence[str]:
     return names
 
 
-__all__ = ["MIGRATIONS", "applied", "known", "migrate", "pending", "refuse_newer", "sqlite3"]
+__all__ = ["MIGRATIONS", "applied", "known", "migrate", "pending", "refuse_newer", "refuse_older", "sqlite3"]

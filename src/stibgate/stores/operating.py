@@ -10,13 +10,12 @@ from sqlite_utils import Database
 from stibgate.domain.circuit import asked_again
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.record import Record
-from stibgate.domain.task import DONE, Signal, Task, TaskState, transition
+from stibgate.domain.task import Signal, Task, TaskState, transition
 from stibgate.stores import NewTask, Replay, ReplayResult
 from stibgate.stores.rows import TASK_COLUMNS, positions_of, positions_text, task_of
-from stibgate.stores.scheduling import close_circuit, finish, rebase_hold, sink_state, write_sink
+from stibgate.stores.scheduling import DONE_SQL, close_circuit, finish, rebase_hold, sink_state, write_sink
 from stibgate.stores.statements import enqueue, name_persons, resting_state
 
-_DONE = ", ".join(f"'{kind}'" for kind in sorted(DONE))
 _TAKEN = frozenset({TaskState.DELIVERED, TaskState.PARTIAL})
 
 
@@ -37,7 +36,8 @@ def replay_task(
     if not pending:
         return ReplayResult.NOTHING_LEFT
     db.execute(
-        "UPDATE outcomes SET current = 0 WHERE task_id = ?" + ("" if replay.forced else f" AND kind NOT IN ({_DONE})"),
+        "UPDATE outcomes SET current = 0 WHERE task_id = ?"
+        + ("" if replay.forced else f" AND kind NOT IN ({DONE_SQL})"),
         (task_id,),
     )
     _queue_again(db, task, sequence, replay, records=len(owed), positions=positions_text(owed, of=of))
@@ -55,7 +55,7 @@ def _pending(db: Database, task_id: str, owed: Sequence[int], *, forced: bool) -
     if forced:
         return owed
     rows = db.execute(
-        f"SELECT position FROM outcomes WHERE task_id = ? AND current AND kind IN ({_DONE})", (task_id,)
+        f"SELECT position FROM outcomes WHERE task_id = ? AND current AND kind IN ({DONE_SQL})", (task_id,)
     ).fetchall()
     done = {position for (position,) in rows}
     return [position for position in owed if position not in done]

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
+from stibgate.domain.budget import Unit
 from stibgate.domain.circuit import Circuit, CircuitState, SinkState
 from stibgate.domain.delivery import DeliveryState, Sighting, StoredDelivery
+from stibgate.domain.job import Job, JobState
 from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Signal, Task, TaskState
 
 SINK_COLUMNS = "sink, circuit, failures, open_until, open_for_ms, held_since, reason, paused_at, paused_by"
@@ -16,10 +19,20 @@ TASK_COLUMNS = (
 DELIVERY_COLUMNS = (
     "sequence, delivery_id, source, state, reason, event_type, received_at, processed_at, body_sha256, body_bytes,"
     " records, issues, job_id, search_id, partner_customer_id, partner_user_id, authenticated_by, stale, evidence, via,"
-    " repeat_of, duplicates, conflicts"
+    " repeat_of, duplicates, conflicts, billed"
+)
+JOB_COLUMNS = (
+    "sequence, run_id, job_id, state, asked, page, parent_job_id, chain, budget, budget_window, unit, estimated,"
+    " ceiling, billed, received, next_cursor, records_left, continued, stopped, created_at, submitted_at, ended_at,"
+    " polls, next_poll_at, delivery_id, reason, by"
 )
 
 Row = Sequence[Any]
+
+
+def of_table(alias: str, columns: str) -> str:
+    """Return *columns* as those of the table *alias*."""
+    return ", ".join(f"{alias}.{name}" for name in columns.split(", "))
 
 
 def task_of(row: Row) -> Task:
@@ -39,14 +52,39 @@ def delivery_of(row: Row) -> StoredDelivery:
     return StoredDelivery(*values)
 
 
+def job_of(row: Row) -> Job:
+    """Return the job of a row of `JOB_COLUMNS`."""
+    values = list(row)
+    values[3] = JobState(values[3])
+    values[4] = None if values[4] is None else json.loads(values[4])
+    values[10] = Unit(values[10])
+    values[11:13] = [None if text is None else Decimal(text) for text in values[11:13]]
+    values[17] = bool(values[17])
+    return Job(*values)
+
+
+def job_values(job: Job) -> Row:
+    """Return what is stored of *job*, in the order of `JOB_COLUMNS` but for the sequence, which the store gives."""
+    return (
+        job.run_id, job.job_id, job.state, None if job.asked is None else json.dumps(job.asked), job.page,
+        job.parent_job_id, job.chain, job.budget, job.window, job.unit, _digits(job.estimated), _digits(job.ceiling),
+        job.billed, job.received, job.next_cursor, job.left, job.continued, job.stopped, job.created_at_ms,
+        job.submitted_at_ms, job.ended_at_ms, job.polls, job.next_poll_at_ms, job.delivery_id, job.reason, job.by,
+    )  # fmt: skip
+
+
+def _digits(amount: Decimal | None) -> str | None:
+    return None if amount is None else f"{amount:f}"
+
+
 def attempt_of(row: Row) -> Attempt:
     """Return the attempt of a row (task_id, number, started_at, ended_at, signal, error)."""
     return Attempt(row[0], row[1], row[2], row[3], None if row[4] is None else Signal(row[4]), row[5])
 
 
 def sighting_of(row: Row) -> Sighting:
-    """Return the sighting of a row (delivery_id, seen_at, body_sha256, conflict)."""
-    return Sighting(row[0], row[1], row[2], bool(row[3]))
+    """Return the sighting of a row (delivery_id, seen_at, body_sha256, conflict, authenticated_by)."""
+    return Sighting(row[0], row[1], row[2], bool(row[3]), row[4])
 
 
 def outcome_of(row: Row) -> Outcome:

@@ -26,7 +26,7 @@ from stibgate.domain.circuit import (
     probing,
 )
 from stibgate.domain.delivery import DeliveryState
-from stibgate.domain.task import FINAL, Outcome, Settlement, Signal, Task, TaskState, transition
+from stibgate.domain.task import DONE, FINAL, Outcome, Settlement, Signal, Task, TaskState, transition
 from stibgate.stores import Claim, Settled
 from stibgate.stores.rows import SINK_COLUMNS, TASK_COLUMNS, detail_of, sink_of, task_of
 from stibgate.stores.statements import resting_state
@@ -35,6 +35,14 @@ LOOKS_MAX = 500
 """Due tasks looked at in one transaction; a queue that waits behind one person must not hold up acknowledgements."""
 
 FINAL_SQL = ", ".join(f"'{state}'" for state in sorted(FINAL))
+DONE_SQL = ", ".join(f"'{kind}'" for kind in sorted(DONE))
+
+_OF_DELIVERY = "SELECT 1 FROM tasks t WHERE t.delivery_id = deliveries.delivery_id"
+_WHOLE = (
+    f"(EXISTS ({_OF_DELIVERY} AND t.positions IS NULL) AND NOT EXISTS ({_OF_DELIVERY} AND (t.state <> 'delivered'"
+    f" OR EXISTS (SELECT 1 FROM outcomes o WHERE o.task_id = t.task_id AND o.current AND o.kind NOT IN ({DONE_SQL})))))"
+)
+"""Whether every record is in a sink and in all that should have it; may be false where that takes counting to see."""
 
 _BLOCKER = """
 SELECT coalesce(
@@ -311,7 +319,7 @@ def finish(db: Database, delivery_id: str, sequence: int) -> None:
     db.execute("UPDATE tasks SET blocked_by = NULL WHERE sequence = ?", (sequence,))
     db.execute("DELETE FROM task_persons WHERE sequence = ?", (sequence,))
     db.execute(
-        "UPDATE deliveries SET state = ? WHERE delivery_id = ? AND state = ? AND NOT EXISTS"
+        f"UPDATE deliveries SET state = ?, whole = {_WHOLE} WHERE delivery_id = ? AND state = ? AND NOT EXISTS"
         f" (SELECT 1 FROM tasks t WHERE t.delivery_id = deliveries.delivery_id AND t.state NOT IN ({FINAL_SQL}))",
         (DeliveryState.DONE, delivery_id, DeliveryState.PROCESSING),
     )

@@ -12,11 +12,12 @@ from sqlite_utils import Database
 
 from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import USUAL, CircuitPolicy
-from stibgate.domain.delivery import Admission, Delivery, StoredDelivery
+from stibgate.domain.delivery import Admission, Delivery
 from stibgate.domain.task import Settlement, Task
 from stibgate.errors import StoreFull, StoreGone, StoreUnavailable
 from stibgate.stores import (
     CHUNK_RECORDS,
+    Accepted,
     Claim,
     NewTask,
     Owed,
@@ -28,10 +29,11 @@ from stibgate.stores import (
     scheduling,
     statements,
 )
-from stibgate.stores.connection import classify, open_reader, open_writer, sqlite3
+from stibgate.stores.connection import open_reader, open_writer
 from stibgate.stores.ledger import SqliteLedger
 from stibgate.stores.lock import InstanceLock
 from stibgate.stores.migrations import migrate
+from stibgate.stores.sqlite_jobs import SqliteJobs
 from stibgate.stores.writer import Writer
 
 T = TypeVar("T")
@@ -40,8 +42,8 @@ DISK_CHECK_S = 1.0
 _MIB = 1024 * 1024
 
 
-class SqliteStore:
-    """Inbox and Queue over one SQLite file; holds its lock until `close`.
+class SqliteStore(SqliteJobs):
+    """Inbox, Queue, JobBook, Desk and Memories over one SQLite file; holds its lock until `close`.
 
     Args:
         path: The database file; its folder also holds the lock.
@@ -49,6 +51,7 @@ class SqliteStore:
         commit_max_rows: Most operations in one commit.
         commit_timeout_s: How long anybody waits for a commit.
         min_free_bytes: Below this much free space nothing is admitted.
+        service: Whether it is held by a service, or by a command that is soon done.
         on_failed: Called once when the store must not be written any more.
     """
 
@@ -60,13 +63,14 @@ class SqliteStore:
         commit_max_rows: int = 128,
         commit_timeout_s: float = 10.0,
         min_free_bytes: int = 0,
+        service: bool = True,
         on_failed: Callable[[StoreUnavailable], None] = lambda _: None,
     ) -> None:
         self._path = path
         self._min_free_bytes = min_free_bytes
         self._disk_checked_at_s = float("-inf")
         self._free_bytes = 0
-        self._lock = InstanceLock(path)
+        self._lock = InstanceLock(path, service=service)
         try:
             database = open_writer(path, durability=durability)
             try:
@@ -157,7 +161,7 @@ class SqliteStore:
         """Return the pinned schemes; see `stores.Inbox.pins`."""
         return await self._read(self._ledger.pins)
 
-    async def accepted(self, *, limit: int) -> Sequence[tuple[StoredDelivery, bytes]]:
+    async def accepted(self, *, limit: int) -> Sequence[Accepted]:
         """Return what waits for processing; see `stores.Queue.accepted`."""
         return await self._read(partial(self._ledger.accepted, limit))
 
@@ -250,12 +254,6 @@ class SqliteStore:
     async def read(self, query: Callable[["SqliteLedger"], T]) -> T:
         """Return *query* of the ledger, on the reader's thread."""
         return await self._read(partial(query, self._ledger))
-
-    async def _read(self, query: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._reading, query)
-        except sqlite3.Error as error:
-            raise classify(error) from error
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 from stibgate.domain.circuit import Circuit
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
+from stibgate.domain.job import Job, JobResult, JobState
 from stibgate.domain.record import Record
 from stibgate.domain.task import Task, TaskState
 
@@ -33,6 +35,7 @@ class Processed:
         tasks: One for each sink; none ends the delivery at once.
         state: `PROCESSING` with tasks; `DONE`, `IGNORED` or `QUARANTINED` without.
         reason: Why, where the state needs one.
+        job: How the job ended that it tells of; goes into the ledger in the same transaction.
     """
 
     delivery_id: str
@@ -41,6 +44,36 @@ class Processed:
     records: Sequence[Record] = ()
     tasks: Sequence[NewTask] = ()
     reason: str | None = None
+    job: JobResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A delivery that waits for processing.
+
+    Attributes:
+        body: As it came.
+        result: The job as it was read back, JSON; None when it was not.
+    """
+
+    delivery: StoredDelivery
+    body: bytes
+    result: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A delivery that waits for its job to be read back.
+
+    Attributes:
+        since_ms: When it began to wait.
+        tries: How often the vendor was asked in vain.
+    """
+
+    delivery_id: str
+    job_id: str
+    since_ms: int
+    tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +207,86 @@ class TaskFilter:
     until_ms: int | None = None
     error: str | None = None
     person: Sequence[bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list; every field that is given must hold.
+
+    Attributes:
+        chain: The run id of their first page.
+        unfinished: Whether they are reserved, doubtful or submitted.
+    """
+
+    state: JobState | None = None
+    budget: str | None = None
+    chain: str | None = None
+    unfinished: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one window of a budget has gone to.
+
+    Attributes:
+        reserved: Ceilings of runs that are not settled yet.
+        settled: What settled runs were billed.
+    """
+
+    reserved: Decimal = Decimal(0)
+    settled: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What was paid for, and where it went: of one job, or of one push.
+
+    Attributes:
+        sequence: For paging; jobs and pushes share one order, of the time when they began.
+        at_ms: When it began.
+        job: None for a push.
+        delivery: What brought the records; None while nothing did.
+        billed: Records billed; None while that is not known.
+        received: Records that came.
+        delivered: Records that every sink has that owes them, and at least one owes.
+        waiting: Records that a sink will still be tried with.
+    """
+
+    sequence: int
+    at_ms: int
+    job: Job | None
+    delivery: StoredDelivery | None
+    billed: int | None
+    received: int
+    delivered: int
+    waiting: int
+
+    @property
+    def missing(self) -> int:
+        """How many paid records are in no sink and will not come by themselves.
+
+        Those of a job that is still on its way count only once it has ended.
+        """
+        if self.delivery is None:
+            ended = self.job is not None and self.job.state is JobState.SUCCEEDED
+            return (self.billed or 0) if ended else 0
+        if self.delivery.state in {DeliveryState.ACCEPTED, DeliveryState.PROCESSING} or not self.billed:
+            return 0
+        return max(max(self.received, self.billed) - self.delivered - self.waiting, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageNote:
+    """What the vendor says the API key has used so far, and what we knew of at that moment.
+
+    Attributes:
+        billable_records: The vendor's count.
+        known_records: What all jobs and pushes of the ledger were billed.
+    """
+
+    at_ms: int
+    billable_records: int
+    known_records: int
 
 
 @dataclass(frozen=True, slots=True)
