@@ -46,6 +46,7 @@ def breaking(monkeypatch, error):
     class Exploding:
         EVENT_TYPE = RECORDS_PUSHED
         read = staticmethod(reader.read)
+        job_result = staticmethod(reader.job_result)
 
         @staticmethod
         def raw_records(_document):

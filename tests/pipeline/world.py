@@ -11,8 +11,9 @@ from stibgate.domain.routing import Condition, Route, Router
 from stibgate.domain.task import Outcome, OutcomeKind
 from stibgate.normalise import Rules
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
+from stibgate.pipeline.drafts import AdmissionPolicy, Drafts
 from stibgate.pipeline.fanout import Fanout
-from stibgate.pipeline.intake import Dedupe, Incoming, Intake, Receipt
+from stibgate.pipeline.intake import Incoming, Intake, Receipt
 from stibgate.pipeline.source import Auth, Source
 from stibgate.pipeline.worker import Worker
 from stibgate.sandbox.samples import Sample, sample
@@ -25,6 +26,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLD_SECRET = "whsec_b2xkLXNlY3JldC1vZi10aGUtdGVzdHM1"
 TOKEN = "tok_kX8v2Qm4Zr7Lw1Nc9Tb3"
 HASH_KEY = b"k" * 32
+_POLICY = ("readback", "adopt_unknown")
 DAY_MS = 86_400_000
 POLICY = Policy(schedule_s=(0, 5, 60), max_age_s=3600, timeout_s=10, concurrency=2, lease_s=30)
 
@@ -79,13 +81,9 @@ def to_sinks(*sinks: str) -> Router:
 
 def make_intake(inbox: Inbox, *sources: Source, now_ms: Callable[[], int], **settings) -> Intake:
     """Return an intake over *inbox*, for one usual source unless others are given."""
-    usual = {
-        "pins": {},
-        "router": to_sinks("drop"),
-        "new_id": ids("dlv"),
-        "dedupe": Dedupe(400 * DAY_MS, DAY_MS),
-        "on_admitted": lambda: None,
-    }
+    policy = AdmissionPolicy(400 * DAY_MS, DAY_MS, **{key: settings.pop(key) for key in _POLICY if key in settings})
+    router, new_id = settings.pop("router", to_sinks("drop")), settings.pop("new_id", ids("dlv"))
+    usual = {"pins": {}, "drafts": Drafts(policy, router, new_id), "on_admitted": lambda: None}
     named = {source.name: source for source in sources or (make_source(),)}
     return Intake(named, inbox, now_ms=now_ms, **{**usual, **settings})
 

@@ -9,31 +9,21 @@ import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
-from stibgate.domain.delivery import (
-    Admission,
-    AdmissionStatus,
-    Delivery,
-    DeliveryState,
-    IdempotencyKey,
-    idempotency_key,
-)
-from stibgate.domain.event import JOB_FAILED, Event, QuarantineReason
-from stibgate.domain.record import Provenance
-from stibgate.domain.routing import Router
-from stibgate.errors import AuthReason, DeliveryRefused, NotUnderstood, SignatureRefused, StoreTimeout, StoreUnavailable
-from stibgate.events.envelope import parse, resolve
+from stibgate.domain.delivery import Admission, AdmissionStatus, Delivery, DeliveryState
+from stibgate.domain.event import QuarantineReason
+from stibgate.errors import AuthReason, DeliveryRefused, SignatureRefused, StoreTimeout, StoreUnavailable
+from stibgate.pipeline.drafts import UNKNOWN_EVENT, Drafts, answer_of
 from stibgate.pipeline.source import Auth, Source, StalePolicy
 from stibgate.signatures import HeaderLookup, Scheme, Verified, Verifier
 from stibgate.stores import Inbox
 
 log = structlog.get_logger("stibgate.intake")
 
-UNKNOWN_EVENT = "unknown"
 UNUSUAL_EVENT = "other"
 """What the log calls an event type that does not look like one: whoever sends it could write anything there."""
 
@@ -94,19 +84,6 @@ class _Gate:
     token_digests: Sequence[bytes] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Dedupe:
-    """How long deliveries are recognised when they come again.
-
-    Attributes:
-        keys_ms: Job events, and whatever carries a signed id.
-        window_ms: The same bytes of a push.
-    """
-
-    keys_ms: int
-    window_ms: int
-
-
 class Intake:
     """Admits deliveries for the configured sources.
 
@@ -115,9 +92,7 @@ class Intake:
         inbox: Where deliveries are remembered.
         pins: The schemes that were pinned before, by source.
         now_ms: The clock, milliseconds since the epoch.
-        new_id: Makes delivery ids.
-        dedupe: How long deliveries are recognised.
-        router: Which records go to which sinks.
+        drafts: Makes deliveries.
         on_admitted: Called after each new delivery that has work to do.
     """
 
@@ -128,16 +103,12 @@ class Intake:
         *,
         pins: Mapping[str, Mapping[str, Any]],
         now_ms: Callable[[], int],
-        new_id: Callable[[], str],
-        dedupe: Dedupe,
-        router: Router,
+        drafts: Drafts,
         on_admitted: Callable[[], None],
     ) -> None:
         self._inbox = inbox
         self._now_ms = now_ms
-        self._new_id = new_id
-        self._dedupe = dedupe
-        self._router = router
+        self._drafts = drafts
         self._on_admitted = on_admitted
         self._late: asyncio.Task[None] | None = None
         self._gates = {name: _open_gate(source, pins.get(name)) for name, source in sources.items()}
@@ -178,10 +149,30 @@ class Intake:
         if admission.duplicate:
             self._log_duplicate(source, incoming, delivery, admission.delivery_id, conflict=admission.conflict)
             return Receipt(AdmissionStatus.DUPLICATE, admission.delivery_id, admission.records)
+        if admission.job_unknown:
+            delivery = replace(delivery, state=DeliveryState.QUARANTINED, reason=QuarantineReason.JOB_UNKNOWN)
         self._log_admitted(source, incoming, delivery, admission.repeat_of)
         if delivery.state is DeliveryState.ACCEPTED:
             self._on_admitted()
-        return Receipt(AdmissionStatus(delivery.state), delivery.delivery_id, delivery.records, delivery.reason)
+        return Receipt(answer_of(delivery), delivery.delivery_id, delivery.records, delivery.reason)
+
+    async def take_job(self, name: str, event_type: str, body: bytes) -> tuple[Delivery, Admission]:
+        """Admit a job that was asked for because its event did not come, as a delivery of source *name*.
+
+        Args:
+            name: The source whose event it would have been.
+            event_type: What the event would have said.
+            body: The job as the vendor's API answered it.
+
+        Raises:
+            NotUnderstood: It is not a job's shape.
+            StoreUnavailable: It could not be stored; ask again later.
+        """
+        delivery = self._drafts.polled(name, event_type, body, now_ms=self._now_ms())
+        admission = await self._inbox.admit(delivery)
+        if not admission.duplicate and delivery.state is DeliveryState.ACCEPTED:
+            self._on_admitted()
+        return delivery, admission
 
     async def _after_late_commit(self) -> None:
         """A commit that outlasts the time-out happens all the same, and what it admits is due."""
@@ -195,7 +186,15 @@ class Intake:
         """Pin, parse, and commit."""
         if verified is not None and not self._gates[source.name].pinned:
             verified = await self._pin(source, incoming, verified, now_ms)
-        delivery = self._delivery(source, incoming, verified, now_ms)
+        lookup = incoming.headers
+        delivery = self._drafts.posted(
+            source.name,
+            incoming.body,
+            header_event_type=next(iter(lookup("stibnite-event-type")), None),
+            verified=verified,
+            evidence={name: values[0][:256] for name in source.id_headers if (values := lookup(name))},
+            now_ms=now_ms,
+        )
         admission = await self._inbox.admit(delivery, only_if_new=delivery.stale)
         if delivery.stale and admission.duplicate:
             raise SignatureRefused(AuthReason.STALE)
@@ -227,67 +226,10 @@ class Intake:
             log.info("signature.pinned", source=source.name, scheme=pinned.name, key_reading=str(pinned.key))
         return verified if pinned == verified.scheme else self._verify(source, incoming, now_ms)
 
-    def _delivery(self, source: Source, incoming: Incoming, verified: Verified | None, now_ms: int) -> Delivery:
-        lookup = incoming.headers
-        header_type = next(iter(lookup("stibnite-event-type")), None)
-        event: Event | None = None
-        state, reason = DeliveryState.ACCEPTED, None
-        try:
-            event = resolve(parse(incoming.body), header_event_type=header_type)
-        except NotUnderstood as error:
-            state, reason = DeliveryState.QUARANTINED, error.reason
-        if event is not None:
-            state, reason = self._first_state(source, event)
-        sha256 = hashlib.sha256(incoming.body).digest()
-        key: IdempotencyKey = idempotency_key(
-            source.name,
-            event,
-            sha256,
-            signed_id=verified.message_id if verified else None,
-            received_at_ms=now_ms,
-            dedupe_keys_ms=self._dedupe.keys_ms,
-            dedupe_window_ms=self._dedupe.window_ms,
-        )
-        known = event or Event(UNKNOWN_EVENT, known=False)
-        return Delivery(
-            delivery_id=self._new_id(),
-            source=source.name,
-            received_at_ms=now_ms,
-            body=incoming.body,
-            body_sha256=sha256,
-            state=state,
-            event_type=known.event_type,
-            key=key,
-            records=known.record_count,
-            reason=reason,
-            job_id=known.job_id,
-            search_id=known.search_id,
-            partner_customer_id=known.partner_customer_id,
-            partner_user_id=known.partner_user_id,
-            authenticated_by=f"{verified.scheme.name}/{verified.secret_label}" if verified else "token",
-            stale=verified.stale if verified else False,
-            evidence={name: values[0][:256] for name in source.id_headers if (values := lookup(name))},
-        )
-
-    def _first_state(self, source: Source, event: Event) -> tuple[DeliveryState, str | None]:
-        if not event.known:
-            return DeliveryState.IGNORED, "event_type_unknown"
-        if event.event_type == JOB_FAILED:
-            return DeliveryState.ACCEPTED, None
-        if event.thin:
-            return DeliveryState.QUARANTINED, QuarantineReason.RECORDS_MISSING
-        provenance = Provenance(
-            "", source.name, event.event_type, "",
-            event.search_id, event.job_id, event.partner_customer_id, event.partner_user_id,
-        )  # fmt: skip
-        if not self._router.may_take(provenance):
-            return DeliveryState.IGNORED, "not_routed"
-        return DeliveryState.ACCEPTED, None
-
     def _log_admitted(self, source: Source, incoming: Incoming, delivery: Delivery, repeat_of: str | None) -> None:
         write = log.warning if delivery.state is DeliveryState.QUARANTINED else log.info
         write(
-            f"delivery.{delivery.state}",
+            f"delivery.{answer_of(delivery)}",
             request_id=incoming.request_id,
             delivery_id=delivery.delivery_id,
             source=source.name,

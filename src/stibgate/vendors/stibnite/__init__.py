@@ -14,6 +14,7 @@ wire       one question, one typed answer
 from stibgate.vendors.retry import Means, Patience
 from stibgate.vendors.stibnite.client import StibniteClient
 from stibgate.vendors.stibnite.export import Export
+from stibgate.vendors.stibnite.models import Job, Usage
 from stibgate.vendors.stibnite.polling import Polling
 from stibgate.vendors.stibnite.requests import (
     DomainFilters,
@@ -29,6 +30,7 @@ from stibgate.vendors.stibnite.requests import (
 __all__ = [
     "DomainFilters",
     "Export",
+    "Job",
     "Lookup",
     "Means",
     "NewCredits",
@@ -40,4 +42,5 @@ __all__ = [
     "Polling",
     "Selection",
     "StibniteClient",
+    "Usage",
 ]

@@ -89,8 +89,14 @@ class StibniteClient:
 
     async def get_job(self, job_id: str) -> models.Job:
         """Return a job, with its page when it has succeeded; reading it bills nothing."""
+        job, _ = await self.read_job(job_id)
+        return job
+
+    async def read_job(self, job_id: str) -> tuple[models.Job, bytes]:
+        """Return a job as `get_job` does, and the answer's body byte for byte."""
         question = Question(f"{_JOBS}/{{job_id}}", ids={"job_id": job_id})
-        return await self._wire.typed(question, self._key, models.Job)
+        call, answer = await self._wire.whole(question, self._key)
+        return shaped(call, read_json(call, answer), models.Job), answer.body
 
     async def wait_for_job(self, job_id: str, *, polling: Polling | None = None) -> models.Job:
         """Return the job once it has succeeded or failed.
