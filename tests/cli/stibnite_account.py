@@ -90,7 +90,8 @@ routes = ["drop"]
         if error is not None and not isinstance(error, StibgateError):
             raise error
         if error is None:
-            return Ended(result.exit_code, result.stdout, result.stderr)
+            status = result.return_value if isinstance(result.return_value, int) else result.exit_code
+            return Ended(status, result.stdout, result.stderr)
         problems = "".join(f"{problem}\n" for problem in getattr(error, "problems", ()))
         assert error.hint, error
         return Ended(error.exit_code, result.stdout, f"{result.stderr}{problems}{error.message}\n{error.hint}\n")

@@ -9,6 +9,8 @@ import sys
 import aiohttp
 import pytest
 
+from stibgate.config import load
+
 STIBGATE = (sys.executable, "-m", "stibgate", "sandbox")
 WITHIN_S = 30
 
@@ -145,3 +147,17 @@ def test_refused(options, named):
     said = f"{error.message} {error.hint}" if isinstance(error, UsageError) else result.output
     assert getattr(error, "exit_code", result.exit_code) == 2
     assert named in said
+
+
+async def test_variables(tmp_path):
+    """`--env` writes the variables under which stibgate finds the accounts."""
+    file = tmp_path / "sandbox.env"
+    running = await Sandbox.start("--env", str(file))
+    try:
+        exported = dict(line.removeprefix("export ").split("=", 1) for line in file.read_text().splitlines())
+    finally:
+        await running.stop()
+    settings = load(environ=exported).settings
+    assert settings.stibnite.base_url == running.line["stibnite"]["url"]
+    assert settings.stibnite.api_key.get_secret_value() == running.line["stibnite"]["api_key"]
+    assert settings.thehog.secret_key.get_secret_value() == running.line["thehog"]["secret_key"]

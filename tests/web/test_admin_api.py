@@ -56,7 +56,7 @@ class Office:
         assert answer.headers["Server"] == "stibgate"
         if answer.status != 200:
             assert answer.content_type == "application/problem+json"
-            assert document.keys() == {"type", "title", "status", "hint"}
+            assert document.keys() - {"exit_code"} == {"type", "title", "status", "hint"}
             assert document["status"] == answer.status
             assert document["title"]
             assert document["hint"]
@@ -272,4 +272,5 @@ async def test_a_store_that_cannot_write_is_told_as_such(office, monkeypatch):
     monkeypatch.setattr(office.store, "pause", full)
     assert (await office.ask("sinks/drop/pause"))[1] == {
         "type": "about:blank", "title": "the disk is full", "status": 503, "hint": "Free some space.",
+        "exit_code": 75,
     }  # fmt: skip

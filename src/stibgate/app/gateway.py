@@ -8,23 +8,27 @@ from contextlib import AsyncExitStack
 import structlog
 
 from stibgate import __version__
+from stibgate.app.jobs import JobParts
 from stibgate.app.listeners import admin_runner, listen, public_runner
 from stibgate.app.parts import (
     SinkMemory,
+    drafts_of,
     new_id,
     new_request_id,
     now_ms,
     operations_of,
     policy_of,
+    readback_of,
     source_of,
 )
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
+from stibgate.domain.delivery import Admission, Delivery
 from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreFull, StoreUnavailable
 from stibgate.normalise import Rules, warm
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout
-from stibgate.pipeline.intake import Dedupe, Intake
+from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.worker import Worker
 from stibgate.sinks import Sink, SinkContext
 from stibgate.stores.connection import sqlite_version
@@ -38,6 +42,8 @@ log = structlog.get_logger("stibgate.service")
 SINK_READY_S = 1.0
 """How long the start waits for a sink; a slower one becomes ready in its own time, and its tasks wait."""
 SINK_CLOSED_S = 2.0
+ERRANDS_ENDED_S = 5.0
+"""How long a question to the vendor may take when the service stops; it is asked again at the next start."""
 
 _DICE = random.Random()  # noqa: S311  (jitter)
 
@@ -84,31 +90,43 @@ class Gateway:
         self._stack.push_async_callback(self._store.close)
         outlets = await self._open_outlets()
         self._in_flight = InFlight(server.limits.concurrency, server.limits.bytes_in_flight)
-        self._router = self._settings.router()
+        self._jobs: JobParts | None = None
         self._worker = Worker(
             self._store,
             Fanout(
                 self._store,
-                self._router,
+                self._settings.router(),
                 Rules(**self._settings.normalise.model_dump()),
                 now_ms=now_ms,
                 new_id=lambda: new_id("tsk"),
                 first_delays_s={name: outlet.policy.schedule_s[0] for name, outlet in outlets.items()},
+                readback=readback_of(self._settings),
+                on_job=self._wake_jobs,
+                take_job=self._take_job,
             ),
             Dispatcher(self._store, outlets, now_ms=now_ms, jitter=_DICE.random, hash_key=self._store.hash_key),
             now_ms=now_ms,
             busy=lambda: self._receiver.busy,
         )
-        self._receiver = await self._make_receiver()
+        self._intake = await self._make_intake()
+        await self._store.recover_runs(now_ms=now_ms())
+        if self._settings.stibnite.api_key is not None:
+            self._jobs = JobParts(self._settings, self._store, self._intake, self._worker.wake)
+        self._receiver = self._make_receiver()
         # Undone in reverse: the public door closes first, then the worker drains while /readyz says so.
         admin = admin_runner(alive=lambda: self._store.alive, ready=self._ready, api=self._admin_api())
         self.admin_url = await listen(admin, server.admin_address, "server.admin_bind", self._stack)
         self._stack.push_async_callback(self._stop_worker)
+        if self._jobs is not None:
+            await self._stack.enter_async_context(self._jobs.client)
+            self._stack.push_async_callback(self._stop_errands, self._jobs)
         public = public_runner(self._receiver.handle, keepalive_s=server.keepalive)
         self.url = await listen(public, server.bind_address, "server.bind", self._stack)
         # The libraries that normalise take a quarter of a second to load; answers need not wait for them.
         await asyncio.to_thread(warm)
         recovered = await self._worker.start()
+        if self._jobs is not None:
+            self._jobs.errands.start()
         self._listening = True
         log.info(
             "service.started",
@@ -190,20 +208,30 @@ class Gateway:
             self.stuck = True
             log.warning("sink.unavailable", sink=name, error=f"not closed after {SINK_CLOSED_S:g} s", hint=_SLOW)
 
-    async def _make_receiver(self) -> Receiver:
-        server, retention = self._settings.server, self._settings.storage.retention
-        intake = Intake(
+    async def _make_intake(self) -> Intake:
+        return Intake(
             {name: source_of(name, source) for name, source in self._settings.sources.items()},
             self._store,
             pins=await self._store.pins(),
             now_ms=now_ms,
-            new_id=lambda: new_id("dlv"),
-            dedupe=Dedupe(round(retention.dedupe_keys * 1000), round(retention.dedupe_window * 1000)),
-            router=self._router,
+            drafts=drafts_of(self._settings),
             on_admitted=self._worker.wake,
         )
+
+    async def _take_job(self, source: str, event_type: str, body: bytes) -> tuple[Delivery, Admission]:
+        return await self._intake.take_job(source, event_type, body)
+
+    def _wake_jobs(self) -> None:
+        if self._jobs is not None:
+            self._jobs.errands.wake()
+
+    async def _stop_errands(self, jobs: JobParts) -> None:
+        await jobs.errands.stop(drain_timeout_s=min(self._drain_left_s, ERRANDS_ENDED_S))
+
+    def _make_receiver(self) -> Receiver:
+        server = self._settings.server
         return Receiver(
-            intake,
+            self._intake,
             ReceiverSettings(server.max_body, server.body_timeout, tuple(server.trusted_proxies)),
             limiter=RateLimiter(rate=server.limits.rate, burst=server.limits.burst),
             in_flight=self._in_flight,
@@ -214,7 +242,8 @@ class Gateway:
     def _admin_api(self) -> AdminApi:
         self.operations = operations_of(self._settings, self._store, wake=self._worker.wake_all)
         rules = Rules(**self._settings.normalise.model_dump())
-        return AdminApi(self.operations, token=admin_token(self._settings.storage.path), rules=rules)
+        token = admin_token(self._settings.storage.path)
+        return AdminApi(self.operations, None if self._jobs is None else self._jobs.desk, token=token, rules=rules)
 
     def _ready(self) -> Mapping[str, str]:
         store, space = "ok" if self._store.alive else "cannot write", "ok"

@@ -10,6 +10,8 @@ import uuid_utils
 from stibgate.config import DeliverySettings, Settings, SourceSettings
 from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import CircuitPolicy
+from stibgate.pipeline.drafts import AdmissionPolicy, Drafts
+from stibgate.pipeline.fanout import Readback
 from stibgate.pipeline.operations import Operations
 from stibgate.pipeline.source import Auth, Source, StalePolicy
 from stibgate.signatures import Secret, candidates
@@ -67,6 +69,19 @@ class SinkMemory:
         await self.memories.remember(self.sink, documents)
 
 
+def open_for_command(settings: Settings) -> SqliteStore:
+    """Return the store for a command that writes while no service does.
+
+    Raises:
+        StoreLocked: Another process uses it.
+        SchemaTooNew: A newer stibgate wrote it.
+    """
+    storage = settings.storage
+    return SqliteStore(
+        storage.path, durability=storage.durability, commit_max_rows=storage.commit_max_rows, service=False
+    )
+
+
 def operations_of(settings: Settings, store: SqliteStore, *, wake: Callable[[], None] = lambda: None) -> Operations:
     """Return what operators can do with *store*."""
     return Operations(
@@ -78,6 +93,23 @@ def operations_of(settings: Settings, store: SqliteStore, *, wake: Callable[[], 
         new_id=lambda: new_id("tsk"),
         wake=wake,
     )
+
+
+def drafts_of(settings: Settings) -> Drafts:
+    """Return what makes deliveries of what comes in."""
+    retention, stibnite = settings.storage.retention, settings.stibnite
+    policy = AdmissionPolicy(
+        round(retention.dedupe_keys * 1000),
+        round(retention.dedupe_window * 1000),
+        readback=readback_of(settings) is not Readback.NEVER,
+        adopt_unknown=stibnite.adopt_unknown_jobs,
+    )
+    return Drafts(policy, settings.router(), lambda: new_id("dlv"))
+
+
+def readback_of(settings: Settings) -> Readback:
+    """Return which job events are completed by the vendor's API: none without a key."""
+    return Readback(settings.stibnite.readback) if settings.stibnite.api_key else Readback.NEVER
 
 
 def source_of(name: str, settings: SourceSettings) -> Source:

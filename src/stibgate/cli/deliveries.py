@@ -58,7 +58,10 @@ def list_(*, config: Path | None, as_json: bool, ids: bool, limit: int, cursor: 
     print_rows(
         [delivery_row(delivery) for delivery in found],
         as_json=as_json,
-        columns=("delivery_id", "received_at", "source", "event_type", "state", "records", "duplicates", "reason"),
+        columns=(
+            *("delivery_id", "received_at", "source", "event_type", "via"),
+            *("state", "records", "duplicates", "reason"),
+        ),
         empty="no deliveries",
     )
     if len(found) == limit:

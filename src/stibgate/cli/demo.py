@@ -105,6 +105,7 @@ stibgate dev: everything is in {folder}   (^C stops it)
 
 In another terminal:
   stibgate trigger prospecting.records.pushed --config {on.config}
+  stibgate jobs submit "60 CMOs at SaaS companies" --limit 60 --budget trial --config {on.config}
   stibgate deliveries list --config {on.config}
 """,
             err=True,

@@ -138,7 +138,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
 
     path = settings.storage.path
     try:
-        with closing(open_store_ledger(settings)) as ledger:
+        with closing(open_store_ledger(settings, older=True)) as ledger:
             status = ledger.status()
     except NoStore:
         yield note("store", f"{path} is not there yet; `stibgate serve` makes it")

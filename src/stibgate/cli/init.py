@@ -40,6 +40,7 @@ def init(*, folder: Path, force: bool) -> None:
     click.echo(f"                       TOKEN: sources.push.tokens in {file}; the whole URL is a secret")
     click.echo("  Set server.public_url first: Stibnite needs an https address that it can reach.")
     click.echo("  Stibnite's own signing secret goes first in sources.jobs.secrets.")
+    click.echo("  With an API key, `stibgate register` and `stibgate embed-key create` do all of this.")
     option = "" if folder == Path() else f" --config {file}"
     click.echo("\nTry it here:")
     click.echo(f"  stibgate serve{option}")

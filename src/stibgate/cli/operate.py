@@ -10,10 +10,11 @@ import getpass
 import http.client
 import json
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from email.message import Message
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +42,9 @@ R = TypeVar("R")
 _FILTERS = ("source", "since", "until", "error", "job_id", "search_id", "person", "state")
 _NAME_MAX = 60
 TIMEOUT_S = 120.0
+COMMANDS_WAIT_S = 60.0
+"""How long a command waits for other commands that use the store."""
+COMMANDS_PAUSE_S = 0.05
 
 
 offline_option = click.option("--offline", is_flag=True, help="Never ask a running service; fail when there is one.")
@@ -132,35 +136,55 @@ class Request:
 
         settings = load(self.config).settings
         return operate(
-            settings, f"/api/v1/{call}", body, lambda operations: _locally(settings, operations, call, body),
+            settings,
+            f"/api/v1/{call}",
+            body,
+            with_operations(settings, lambda operations: _locally(settings, operations, call, body)),
             offline=self.offline,
-        )  # fmt: skip
+        )
+
+
+def with_operations(
+    settings: "Settings", work: Callable[["Operations"], Awaitable[dict[str, Any]]]
+) -> Callable[[], Coroutine[Any, Any, dict[str, Any]]]:
+    """Return what does *work* on the store itself."""
+
+    async def locally() -> dict[str, Any]:
+        from stibgate import app
+
+        return await app.operate(settings, work)
+
+    return locally
 
 
 def operate(
     settings: "Settings",
     path: str,
     body: dict[str, Any] | None,
-    work: Callable[["Operations"], Awaitable[dict[str, Any]]],
+    locally: Callable[[], Coroutine[Any, Any, dict[str, Any]]],
     *,
     offline: bool,
 ) -> dict[str, Any]:
-    """Return what *work* returns on the store itself, or what the service that has the store answers to *path*.
+    """Return what *locally* returns on the store itself, or what the service that has the store answers to *path*.
 
     Raises:
         StoreLocked: A service runs, and *offline* says not to ask it.
         ServiceUnreachable: Somebody has the store, and does not answer.
     """
-    from stibgate import app
     from stibgate.app.token import known_token
     from stibgate.log import configure
 
     configure(level="error", stream=sys.stderr.buffer)  # what is done is printed; a service would log it
-    try:
-        return asyncio.run(app.operate(settings, work))
-    except StoreLocked:
-        if offline:
-            raise
+    deadline_s = time.monotonic() + COMMANDS_WAIT_S
+    while True:
+        try:
+            return asyncio.run(locally())
+        except StoreLocked as error:
+            if not error.for_a_moment or time.monotonic() > deadline_s:
+                if offline:
+                    raise
+                break
+        time.sleep(COMMANDS_PAUSE_S)
     url = base_url(settings.server.admin_address)
     return _post(f"{url}{path}", body, token=known_token(settings.storage.path))
 
@@ -216,7 +240,10 @@ def _refused(error: urllib.error.HTTPError) -> StibgateError:
     if error.code in {401, 403}:
         return PermissionRefused(f"the service at {error.url} takes another admin token than this store's", hint=_OTHER)
     kind = {400: UsageError, 413: UsageError, 503: StoreUnavailable}.get(error.code, StibgateError)
-    return kind(title, hint=hint)
+    refused = kind(title, hint=hint)
+    if isinstance(told.get("exit_code"), int):
+        refused.exit_code = told["exit_code"]
+    return refused
 
 
 _OTHER = "Is server.admin_bind the admin listener of the service that has this store?"

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -36,8 +37,22 @@ _PORT = click.IntRange(0, 65_535)
     "http429, http500, slow. Repeatable.",
 )
 @click.option("--scheme", metavar="PRESET", default="t_v1", show_default=True, help="How job events are signed.")
+@click.option(
+    "--env",
+    "env_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the variables with which stibgate uses these servers, for a shell: `. FILE`.",
+)
 def sandbox(
-    *, seed: int, stibnite_port: int, thehog_port: int, hubspot_port: int, faults: tuple[str, ...], scheme: str
+    *,
+    seed: int,
+    stibnite_port: int,
+    thehog_port: int,
+    hubspot_port: int,
+    faults: tuple[str, ...],
+    scheme: str,
+    env_file: Path | None,
 ) -> None:
     """Run Stibnite, The Hog and HubSpot on this machine until SIGTERM.
 
@@ -51,7 +66,7 @@ def sandbox(
     except ValueError as error:
         what, _, names = str(error).partition("; ")
         raise UsageError(what, hint=names.capitalize() + ".") from None
-    asyncio.run(_serve(stibnite, seed, stibnite_port, thehog_port, hubspot_port))
+    asyncio.run(_serve(stibnite, seed, (stibnite_port, thehog_port, hubspot_port), env_file))
 
 
 def _rates(faults: tuple[str, ...]) -> Mapping[str, float]:
@@ -70,7 +85,7 @@ def _rates(faults: tuple[str, ...]) -> Mapping[str, float]:
     return rates
 
 
-async def _serve(stibnite: "StibniteSandbox", seed: int, *ports: int) -> None:
+async def _serve(stibnite: "StibniteSandbox", seed: int, ports: tuple[int, int, int], env_file: Path | None) -> None:
     """Serve all three until a signal; print where they are once they answer."""
     from stibgate.sandbox.hubspot import HubSpotSandbox
     from stibgate.sandbox.thehog import TheHogSandbox
@@ -92,8 +107,23 @@ async def _serve(stibnite: "StibniteSandbox", seed: int, *ports: int) -> None:
             "thehog": {"url": thehog_url, "access_key": thehog.access_key, "secret_key": thehog.secret_key},
             "hubspot": {"url": hubspot_url, "token": hubspot.token},
         }
+        if env_file is not None:
+            _write_variables(env_file, line)
         click.echo(json.dumps(line))
         await stopping.wait()
+
+
+def _write_variables(file: Path, line: Mapping[str, Mapping[str, str]]) -> None:
+    """Write shell commands that set stibgate's variables for the accounts of *line*; its values need no quotes."""
+    variables = {
+        "STIBNITE__BASE_URL": line["stibnite"]["url"],
+        "STIBNITE__API_KEY": line["stibnite"]["api_key"],
+        "THEHOG__BASE_URL": line["thehog"]["url"],
+        "THEHOG__ACCESS_KEY": line["thehog"]["access_key"],
+        "THEHOG__SECRET_KEY": line["thehog"]["secret_key"],
+    }
+    text = "".join(f"export STIBGATE_{name}={value}\n" for name, value in variables.items())
+    file.write_text(text, encoding="utf-8")
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Sandbox and gateway side by side on loopback, connected as a partner connects them. For demo and dev."""
+"""Sandboxes and gateway side by side on loopback, connected as a partner connects them. For demo and dev."""
 
 import errno
 import os
@@ -21,6 +21,7 @@ from stibgate.errors import AddressInUse, StibgateError, UsageError
 from stibgate.sandbox.hubspot import HubSpotSandbox
 from stibgate.sandbox.server import serve
 from stibgate.sandbox.stibnite import StibniteSandbox
+from stibgate.sandbox.thehog import TheHogSandbox
 
 ORIGIN = "https://partner.example"
 CONFIG = "config.toml"
@@ -32,6 +33,22 @@ _CRM = """
 kind = "hubspot"
 base_url = "{url}"
 token = "{token}"
+"""
+_VENDORS = """
+# The accounts at the sandboxes of Stibnite and The Hog: for `stibgate jobs`, `usage`, `wallet`, `estimate`.
+[stibnite]
+base_url = "{stibnite_url}"
+api_key = "{api_key}"
+
+[thehog]
+base_url = "{thehog_url}"
+access_key = "{access_key}"
+secret_key = "{secret_key}"
+
+[budgets.trial]
+unit = "stibnite.credit_unit"
+limit = 500
+period = "day"
 """
 USER = {"customer_id": "acme", "customer_name": "Acme", "user_id": "dana"}
 
@@ -149,10 +166,12 @@ async def stage(
     token = kept.token if kept else secrets.token_urlsafe(32)
     sandbox = StibniteSandbox(seed=seed, now=time.time)
     hubspot = HubSpotSandbox(seed=seed, now=time.time)
+    thehog = TheHogSandbox(seed=seed, now=time.time)
     async with (
         aiohttp.ClientSession() as http,
         _serve(sandbox.app(), sandbox_port) as sandbox_url,
         _serve(hubspot.app(), 0) as hubspot_url,
+        _serve(thehog.app(), 0) as thehog_url,
     ):
         key = {"x-api-key": sandbox.api_key}
         endpoint = await _call(http, sandbox_url, "POST", "/v1/webhooks/endpoints", {"url": f"{base}/hooks/jobs"}, key)
@@ -168,7 +187,14 @@ async def stage(
         issued = endpoint["signing_secret"]
         signing = [kept.secret, issued] if kept and kept.secret != issued else [issued]
         crm = _CRM.format(url=hubspot_url, token=hubspot.token)
-        text = head + template(secrets=signing, token=token, sinks=("drop", "crm"), more=crm + delivery)
+        vendors = _VENDORS.format(
+            stibnite_url=sandbox_url,
+            api_key=sandbox.api_key,
+            thehog_url=thehog_url,
+            access_key=thehog.access_key,
+            secret_key=thehog.secret_key,
+        )
+        text = head + template(secrets=signing, token=token, sinks=("drop", "crm"), more=crm + vendors + delivery)
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{public}").replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
         with _draft(folder, text) as draft:
             settings = load(draft, environ={}).settings

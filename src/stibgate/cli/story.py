@@ -10,6 +10,7 @@ from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.event import JOB_FAILED
 from stibgate.domain.record import IssueReason, Record
 from stibgate.domain.task import Outcome, OutcomeKind, Signal, Task, TaskState
+from stibgate.pipeline.drafts import VIA_POLL
 from stibgate.stores import Ledger, ReplayNote, TaskFilter
 
 
@@ -56,9 +57,15 @@ def _arrival(ledger: Ledger, delivery: StoredDelivery, tasks: Sequence[Task], po
     about = f"{delivery.event_type}, {counted(delivery.body_bytes, 'byte')}, {counted(delivery.records, 'record')}"
     proof = f"proved by {delivery.authenticated_by}" + (", too old but new to us" if delivery.stale else "")
     ids = [f"{key} {value}" for key in _IDS if (value := getattr(delivery, key))]
-    lines = [Line(at_ms, name, f"{name} came from source {delivery.source}: {', '.join([about, proof, *ids])}")]
+    came = f"came from source {delivery.source}"
+    if delivery.via == VIA_POLL:
+        came, proof = f"was asked for, as an event for source {delivery.source} had not come", "read with our API key"
+    lines = [Line(at_ms, name, f"{name} {came}: {', '.join([about, proof, *ids])}")]
     if delivery.repeat_of:
         lines.append(Line(at_ms, name, f"same bytes as {delivery.repeat_of}, after dedupe_window: a new delivery"))
+    if (awaited := ledger.awaited(name)) is not None:
+        tries = f", asked {counted(awaited.tries, 'time')} in vain" if awaited.tries else ""
+        lines.append(Line(awaited.since_ms, name, f"waits for job {awaited.job_id} to be read back{tries}"))
     for seen in ledger.sightings(name):
         text = "came again with another body: kept, not forwarded" if seen.conflict else "came again: not forwarded"
         lines.append(Line(seen.seen_at_ms, name, text))
@@ -75,7 +82,10 @@ _IDS = ("job_id", "search_id", "partner_customer_id", "partner_user_id")
 
 def _processed(ledger: Ledger, delivery: StoredDelivery, tasks: Sequence[Task], position: int | None) -> Iterator[str]:
     """Yield what was made of the body, and where its records go."""
-    if delivery.event_type == JOB_FAILED:
+    result = ledger.result(delivery.delivery_id)
+    if result is not None:
+        yield f"its job was read back, {counted(len(result), 'byte')}, and counts in place of what the event said"
+    if delivery.event_type == JOB_FAILED and not delivery.records:
         yield "the vendor reports the job as failed: there is nothing to forward"
         return
     if delivery.state in {DeliveryState.QUARANTINED, DeliveryState.IGNORED}:

@@ -7,24 +7,26 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from stibgate.domain.circuit import SinkState
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.instant import from_rfc3339, to_rfc3339
 from stibgate.domain.task import TaskState
-from stibgate.errors import StibgateError, StoreUnavailable, UsageError
+from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, StibgateError, UsageError
 from stibgate.normalise import Rules, identifiers_of
+from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.operations import Operations, Report, Selection
 from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.web.bodies import JsonBody
+from stibgate.web.jobs import JobsApi
 from stibgate.web.problem import SERVER
 
 PREFIX = "/api/v1"
 IDS_MAX = 10_000
-TOLD_MAX = 500
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -35,11 +37,7 @@ def _state(text: str) -> str:
     return text
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class FilterBody(_Body):
+class FilterBody(JsonBody):
     """Which deliveries or tasks; every field that is given must hold."""
 
     state: Annotated[str, AfterValidator(_state)] | None = None
@@ -54,7 +52,7 @@ class FilterBody(_Body):
     person: str | None = None
 
 
-class SelectionBody(_Body):
+class SelectionBody(JsonBody):
     """Ids, or a filter, of deliveries or of tasks.
 
     Attributes:
@@ -64,25 +62,12 @@ class SelectionBody(_Body):
     """
 
     of: Literal["deliveries", "tasks"] = "deliveries"
-    ids: Annotated[list[str], Field(max_length=IDS_MAX)] = []
+    ids: Annotated[list[str], Field(max_length=IDS_MAX, default_factory=list)]
     filter: FilterBody = FilterBody()
     sink: str | None = None
     all: bool = False
     dry_run: bool = False
     by: Annotated[str, Field(max_length=100)] = "the admin API"
-
-    @classmethod
-    def read(cls, text: str | bytes) -> Self:
-        """Return what the JSON object *text* asks for.
-
-        Raises:
-            UsageError: It is not one, or not as the fields above say.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            told = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in error.errors())
-            raise UsageError(told[:TOLD_MAX], hint="The body is a JSON object; unknown members are refused.") from error
 
     def selection(self, rules: Rules) -> Selection:
         """Return what is meant.
@@ -153,12 +138,14 @@ class AdminApi:
 
     Args:
         operations: What operators can do.
+        desk: What people can do about jobs; None without an API key.
         token: The bearer token.
         rules: As records are normalised; people are looked up so.
     """
 
-    def __init__(self, operations: Operations, *, token: str, rules: Rules) -> None:
+    def __init__(self, operations: Operations, desk: JobDesk | None = None, *, token: str, rules: Rules) -> None:
         self._operations = operations
+        self._jobs = JobsApi(desk)
         self._digest = hashlib.sha256(token.encode()).digest()
         self._rules = rules
 
@@ -167,6 +154,9 @@ class AdminApi:
         app.middlewares.append(_as_problem)
         app.router.add_post(f"{PREFIX}/replays", self._guarded(self._replay))
         app.router.add_post(f"{PREFIX}/cancellations", self._guarded(self._cancel))
+        app.router.add_post(f"{PREFIX}/jobs", self._guarded(self._jobs.submit))
+        app.router.add_post(f"{PREFIX}/jobs/reconcile", self._guarded(self._jobs.reconcile))
+        app.router.add_post(f"{PREFIX}/jobs/resolve", self._guarded(self._jobs.resolve))
         app.router.add_get(f"{PREFIX}/sinks", self._guarded(self._sinks))
         app.router.add_post(f"{PREFIX}/sinks/{{name}}/pause", self._guarded(self._pause))
         app.router.add_post(f"{PREFIX}/sinks/{{name}}/resume", self._guarded(self._resume))
@@ -182,7 +172,7 @@ class AdminApi:
             except UsageError as error:
                 return _problem(400, error.message, error.hint)
             except StibgateError as error:
-                return _problem(503 if isinstance(error, StoreUnavailable) else 500, error.message, error.hint)
+                return _problem(_STATUS.get(error.exit_code, 500), error.message, error.hint, error.exit_code)
 
         return checked
 
@@ -223,6 +213,9 @@ async def _as_problem(request: web.Request, handler: Handler) -> web.StreamRespo
         return answer
 
 
+_STATUS = {EXIT_TEMPORARY: 503, EXIT_PERMISSION: 502}
+"""The vendor's refusal of our key is not the caller's fault, so it is no 401."""
+
 _HINTS = {
     404: "There is no such call; a newer command needs its service restarted.",
     405: "The header Allow says how it is called.",
@@ -242,8 +235,10 @@ def _time(text: str | None, name: str) -> int | None:
         raise UsageError(f"{name} is not a time", hint="Write it like 2026-05-17T18:42:10Z.") from error
 
 
-def _problem(status: int, title: str, hint: str) -> web.Response:
+def _problem(status: int, title: str, hint: str, exit_code: int | None = None) -> web.Response:
     body = {"type": "about:blank", "title": title, "status": status, "hint": hint}
+    if exit_code is not None:
+        body["exit_code"] = exit_code  # with which a command ends that asked for this
     response = web.json_response(body, status=status, content_type="application/problem+json")
     response.headers["Server"] = SERVER
     return response

@@ -1,0 +1,133 @@
+"""The parts that buy jobs and look after them, put together."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+from stibgate.app.parts import drafts_of, new_id, now_ms, open_for_command, source_of
+from stibgate.app.vendors import stibnite_client
+from stibgate.config import Settings
+from stibgate.domain.budget import window
+from stibgate.domain.delivery import Admission
+from stibgate.pipeline.alarms import Alarm, BudgetUse, alarms
+from stibgate.pipeline.asking import Line
+from stibgate.pipeline.errands import Errands
+from stibgate.pipeline.intake import Intake
+from stibgate.pipeline.jobdesk import JobDesk
+from stibgate.pipeline.purchase import Buyer
+from stibgate.pipeline.readback import ResultFetcher
+from stibgate.pipeline.reconcile import Door, Jobs, Reconciler
+from stibgate.stores import Ledger
+from stibgate.stores.sqlite import SqliteStore
+from stibgate.vendors.retry import Patience
+
+T = TypeVar("T")
+
+ONE_TRY = Patience(tries_max=1)
+"""The background has a patience of its own, kept in the store."""
+BILLS_LOOKED_AT = 2_000
+
+_DICE = random.Random()  # noqa: S311  (jitter)
+
+
+def job_source(settings: Settings) -> str | None:
+    """Return the source whose events are those of jobs that are asked for: the first of its kind."""
+    return next((name for name, source in settings.sources.items() if source.kind == "stibnite_jobs"), None)
+
+
+class JobParts:
+    """Everything that asks Stibnite about jobs; needs an API key.
+
+    Args:
+        settings: The configuration.
+        store: The open store.
+        intake: Where jobs come in that were asked for.
+        on_accepted: Called when a delivery can be processed.
+
+    Raises:
+        ConfigError: There is no API key.
+    """
+
+    def __init__(self, settings: Settings, store: SqliteStore, intake: Intake, on_accepted: Callable[[], None]) -> None:
+        budgets = {name: settings.budget(name) for name in settings.budgets}
+        self.client = stibnite_client(settings, patience=ONE_TRY)
+        line = Line(now_ms, _DICE.random)
+        after_s = settings.stibnite.reconcile_after
+        buyer = Buyer(
+            store,
+            self.client,
+            now_ms,
+            asyncio.sleep,
+            lambda: new_id("run"),
+            round(after_s * 1000),
+            on_accepted,
+            settings.stibnite.continue_pages,
+        )
+
+        def money(ledger: Ledger) -> Sequence[Alarm]:
+            moment = now_ms()
+            windows = {name: window(budget.period, moment) for name, budget in budgets.items()}
+            uses = [
+                BudgetUse(budget, windows[name], ledger.spent(name, windows[name].name))
+                for name, budget in budgets.items()
+            ]
+            bills = [*ledger.bills(limit=BILLS_LOOKED_AT, short=True)]
+            return alarms(bills, uses, ledger.usage_notes(), now_ms=moment)
+
+        jobs = Jobs(
+            store,
+            store,
+            store.read,
+            self.client,
+            line,
+            buyer,
+            _door(intake, job_source(settings)),
+            budgets,
+            lambda: store.read(money),
+            after_s,
+            settings.stibnite.continue_pages,
+        )
+        reconciler = Reconciler(jobs)
+        self.errands = Errands(
+            [ResultFetcher(store, self.client, line, on_accepted), reconciler], now_ms=now_ms
+        )  # fmt: skip
+        self.desk = JobDesk(store, store.read, buyer, reconciler, budgets, now_ms, self.errands.wake)
+
+
+def _door(intake: Intake, source: str | None) -> Door | None:
+    if source is None:
+        return None
+
+    async def take(event_type: str, body: bytes) -> Admission:
+        _, admission = await intake.take_job(source, event_type, body)
+        return admission
+
+    return take
+
+
+async def operate_jobs(settings: Settings, work: Callable[[JobDesk], Awaitable[T]]) -> T:
+    """Return what *work* returns, done on a store that no service is using.
+
+    Raises:
+        ConfigError: There is no API key.
+        StoreLocked: A service is running on it.
+        SchemaTooNew: A newer stibgate wrote it.
+    """
+    stibnite_client(settings)  # raises before a store is made
+    async with AsyncExitStack() as stack:
+        store = open_for_command(settings)
+        stack.push_async_callback(store.close)
+        intake = Intake(
+            {name: source_of(name, source) for name, source in settings.sources.items()},
+            store,
+            pins={},
+            now_ms=now_ms,
+            drafts=drafts_of(settings),
+            on_admitted=lambda: None,
+        )
+        parts = JobParts(settings, store, intake, lambda: None)
+        await stack.enter_async_context(parts.client)
+        await store.recover_runs(now_ms=now_ms())
+        return await work(parts.desk)

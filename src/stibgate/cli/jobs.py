@@ -1,0 +1,305 @@
+"""`stibgate jobs`: search jobs at Stibnite, within a budget, and what became of them."""
+
+import asyncio
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stibgate.cli.context import config_option, json_option
+from stibgate.cli.decisions import amount_number, decision_document, exit_code_of, print_decision
+from stibgate.cli.operate import offline_option, operate, user
+from stibgate.cli.output import chosen, moment, open_ledger, print_rows, printable
+from stibgate.domain.budget import Decision, Reason, Suggestion, Unit, Verdict
+from stibgate.domain.job import STIBNITE, Job, JobState
+from stibgate.errors import StibgateError, UsageError, VendorError
+
+if TYPE_CHECKING:
+    from stibgate.config import Settings
+
+_COLUMNS = ("job_id", "state", "page", "ceiling", "billed", "received", "budget", "submitted_at", "q")
+_Q_SHOWN_MAX = 40
+
+
+@click.group()
+def jobs() -> None:
+    """Submit search jobs within a budget, and see what became of them."""
+
+
+@jobs.command()
+@click.argument("query")
+@config_option
+@json_option
+@click.option("--limit", type=int, default=100, show_default=True, help="Page size, 1 to 100.")
+@click.option("--max-records", type=int, help="Most records over all pages.  [default: --limit, one page]")
+@click.option("--location-city", metavar="CITY")
+@click.option("--location-state", metavar="STATE")
+@click.option("--dedupe-token", metavar="T", help="People delivered under this token are not delivered again.")
+@click.option("--dedupe-user", metavar="ID", help="Whose deliveries those are.  [default: the account's]")
+@click.option("--budget", metavar="NAME", help="Count it against [budgets.NAME]; without it nothing is checked.")
+@click.option("--yes", is_flag=True, help="Confirm a run above the budget's confirm_above.")
+@offline_option
+def submit(
+    *,
+    query: str,
+    config: Path | None,
+    as_json: bool,
+    limit: int,
+    max_records: int | None,
+    location_city: str | None,
+    location_state: str | None,
+    dedupe_token: str | None,
+    dedupe_user: str | None,
+    budget: str | None,
+    yes: bool,
+    offline: bool,
+) -> int:
+    """Submit a search job for QUERY, and print its id.
+
+    All that it may cost is set aside before Stibnite is asked, and settled with what was billed. Its records come as
+    an event; should that not come, the service asks for the job. Later pages follow by themselves only with
+    stibnite.continue_pages.
+
+    Exit codes: 0 submitted, 3 denied by the budget, 4 needs confirmation (--yes), 75 not submitted for now, or nobody
+    knows.
+    """
+    from stibgate.config import load
+    from stibgate.web.jobs import SubmitBody
+    from stibgate.web.jobs import submit as do
+
+    body = {
+        "q": query,
+        "limit": limit,
+        "max_records": max_records,
+        "location_city": location_city,
+        "location_state": location_state,
+        "dedupe_token": dedupe_token,
+        "dedupe_user_id": dedupe_user,
+        "budget": budget,
+        "confirmed": yes,
+        "by": f"{user()}, by command",
+    }
+    asked = SubmitBody.read(json.dumps(body))
+    asked.wanted()  # its limits are said here, whoever submits it
+    settings = load(config).settings
+    if budget is not None:
+        settings.budget(budget)
+    done = operate(
+        settings, "/api/v1/jobs", body, _with_jobs(settings, lambda desk: do(desk, asked)), offline=offline
+    )  # fmt: skip
+    decision = _decision(done["decision"])
+    if as_json:
+        click.echo(json.dumps(_submitted_row(done, decision)))
+    else:
+        if decision is not None:
+            print_decision(decision, err=True)
+        if done["job_id"]:
+            click.echo(printable(done["job_id"]))
+    return 0 if decision is None else exit_code_of(decision.verdict)
+
+
+@jobs.command("list")
+@config_option
+@json_option
+@click.option("--state", type=chosen(JobState))
+@click.option("--budget", metavar="NAME", help="Only those that count against it.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--cursor", help="Go on after the page that printed it.")
+def list_(
+    *, config: Path | None, as_json: bool, state: str | None, budget: str | None, limit: int, cursor: str | None
+) -> None:
+    """List jobs, newest first; each page of a search is a job."""
+    from stibgate.stores import JobFilter
+
+    if cursor is not None and not cursor.isdigit():
+        raise UsageError(f"--cursor {cursor!r} is not a cursor", hint="Use the one printed at the end of a page.")
+    where = JobFilter(state=JobState(state) if state else None, budget=budget)
+    with open_ledger(config) as ledger:
+        found = ledger.jobs(where, limit=limit, before=int(cursor) if cursor else None)
+    rows = [job_row(job) for job in found]
+    if not as_json:
+        rows = [{**row, "q": _short(row["q"]), "job_id": row["job_id"] or row["run_id"]} for row in rows]
+    print_rows(rows, as_json=as_json, columns=_COLUMNS, empty="no jobs")
+    if len(found) == limit:
+        click.echo(f"more: --cursor {found[-1].sequence}", err=True)
+
+
+@jobs.command()
+@click.argument("id_", metavar="ID")
+@config_option
+@json_option
+def get(*, id_: str, config: Path | None, as_json: bool) -> None:
+    """Show a job: what the ledger knows, and what Stibnite says now.
+
+    ID is a job's or a run's. Reading a job bills nothing; people are not shown: they are in `deliveries show`.
+    """
+    from stibgate.config import load
+    from stibgate.errors import NoStore
+
+    settings = load(config).settings
+    try:
+        with open_ledger(config) as ledger:
+            job = ledger.job(id_)
+    except NoStore:
+        job = None
+    job_id = id_ if job is None else job.job_id
+    row: dict[str, Any] = {} if job is None else job_row(job)
+    row["vendor"] = asyncio.run(_asked(settings, job_id)) if job_id and settings.stibnite.api_key else None
+    if job is None and row["vendor"] is None:
+        raise StibgateError(
+            f"the ledger has no job {id_}",
+            hint="`stibgate jobs list` shows those that it has; with stibnite.api_key Stibnite is asked too.",
+        )
+    if as_json:
+        click.echo(json.dumps(row))
+        return
+    for name, value in {**row, **{f"vendor {key}": said for key, said in (row.pop("vendor") or {}).items()}}.items():
+        if value is not None and name != "vendor":
+            click.echo(f"{name:22} {printable(value)}")
+
+
+@jobs.command()
+@config_option
+@json_option
+@offline_option
+def reconcile(*, config: Path | None, as_json: bool, offline: bool) -> None:
+    """Ask Stibnite for every job that has not ended, now.
+
+    What has ended comes in as a delivery, as its event would have. Searches that a budget stopped are tried again.
+    """
+    from stibgate.config import load
+    from stibgate.web.jobs import reconcile as do
+
+    settings = load(config).settings
+    done = operate(settings, "/api/v1/jobs/reconcile", {}, _with_jobs(settings, do), offline=offline)
+    print_rows(done["data"], as_json=as_json, columns=("job_id", "page", "result"), empty="no job is open")
+
+
+@jobs.command()
+@click.argument("run_id")
+@click.option("--job", "job_id", metavar="JOB_ID", help="The job that it became.  [default: none, it was not taken]")
+@config_option
+@offline_option
+def resolve(*, run_id: str, job_id: str | None, config: Path | None, offline: bool) -> None:
+    """Say what became of a doubtful run.
+
+    A run is doubtful when Stibnite's answer was lost: it may have become a job, so all that it may cost stays set
+    aside. With --job it is that job; without, it is none, and its ceiling is given back.
+    """
+    from stibgate.config import load
+    from stibgate.web.jobs import ResolveBody
+    from stibgate.web.jobs import resolve as do
+
+    body = {"run_id": run_id, "job_id": job_id, "by": f"{user()}, by command"}
+    asked = ResolveBody.read(json.dumps(body))
+    settings = load(config).settings
+    operate(
+        settings, "/api/v1/jobs/resolve", body, _with_jobs(settings, lambda desk: do(desk, asked)), offline=offline
+    )  # fmt: skip
+    click.echo(f"{run_id} was not taken; nothing is set aside for it" if job_id is None else f"{run_id} is {job_id}")
+
+
+def job_row(job: Job) -> dict[str, Any]:
+    """Return a job as the contract lists it."""
+    asked = job.asked or {}
+    return {
+        "job_id": job.job_id,
+        "run_id": job.run_id,
+        "provider": STIBNITE,
+        "state": job.state,
+        "page": job.page,
+        "parent_job_id": job.parent_job_id,
+        "q": asked.get("q"),
+        "limit": asked.get("limit"),
+        "max_records": asked.get("max_records"),
+        "dedupe_token": asked.get("dedupe_token"),
+        "budget": job.budget,
+        "unit": job.unit,
+        "estimated": _amount(job.estimated),
+        "ceiling": _amount(job.ceiling),
+        "billed": job.billed,
+        "received": job.received,
+        "more": job.more,
+        "stopped": job.stopped,
+        "delivery_id": job.delivery_id,
+        "submitted_at": moment(job.submitted_at_ms),
+        "ended_at": moment(job.ended_at_ms),
+        "polls": job.polls,
+        "next_poll_at": moment(job.next_poll_at_ms),
+        "reason": job.reason,
+        "by": job.by,
+    }
+
+
+def _with_jobs(settings: "Settings", work: Any) -> Any:
+    """Return what does *work* on the store itself."""
+
+    async def locally() -> dict[str, Any]:
+        from stibgate.app.jobs import operate_jobs
+
+        return await operate_jobs(settings, work)
+
+    return locally
+
+
+async def _asked(settings: "Settings", job_id: str) -> dict[str, Any]:
+    """Return what Stibnite says of a job, without its people."""
+    from stibgate.app.vendors import stibnite_client
+
+    try:
+        async with stibnite_client(settings) as stibnite:
+            job = await stibnite.get_job(job_id)
+    except VendorError as error:
+        return {"error": error.message}
+    page = job.pagination
+    return {
+        "status": job.status,
+        "records": None if job.data is None else len(job.data),
+        "billable_records": job.billable_records,
+        "total_records": page.total_records if page else None,
+        "total_records_relation": page.total_records_relation if page else None,
+        "next_page": job.next_cursor is not None,
+        "error": job.error,
+    }
+
+
+def _decision(told: dict[str, Any] | None) -> Decision | None:
+    if told is None:
+        return None
+    return Decision(
+        Verdict(told["verdict"]),
+        Reason(told["reason"]),
+        told["message"],
+        Decimal(told["remaining"]),
+        tuple(
+            Suggestion(one["change"], Decimal(one["ceiling"]), Verdict(one["verdict"]))
+            for one in told["suggestions"]
+        ),
+    )  # fmt: skip
+
+
+def _submitted_row(done: dict[str, Any], decision: Decision | None) -> dict[str, Any]:
+    ceiling = amount_number(Decimal(done["ceiling"]))
+    verdict = {"decision": Verdict.ALLOW} if decision is None else decision_document(decision)
+    remaining = None if decision is None else amount_number(decision.remaining)
+    return {
+        "job_id": done["job_id"],
+        "run_id": done["run_id"],
+        "provider": STIBNITE,
+        "unit": Unit(done["unit"]),
+        "estimated": ceiling,
+        "ceiling": ceiling,
+        "budget": done["budget"],
+        "remaining_before": remaining,
+        **verdict,
+    }
+
+
+def _amount(value: Decimal | None) -> int | float | None:
+    return None if value is None else amount_number(value)
+
+
+def _short(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _Q_SHOWN_MAX else f"{text[: _Q_SHOWN_MAX - 1]}…"

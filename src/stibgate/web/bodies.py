@@ -1,0 +1,28 @@
+"""What the admin API's calls are told: JSON objects, and nothing that is not known."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stibgate.errors import UsageError
+
+TOLD_MAX = 500
+
+
+class JsonBody(BaseModel):
+    """A JSON object; unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def read(cls, text: str | bytes) -> Self:
+        """Return what the JSON object *text* asks for.
+
+        Raises:
+            UsageError: It is not one, or not as the fields say.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            told = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in error.errors())
+            raise UsageError(told[:TOLD_MAX], hint="The body is a JSON object; unknown members are refused.") from error
