@@ -20,7 +20,7 @@ from stibgate.domain.circuit import CircuitPolicy
 from stibgate.domain.event import JOB_FAILED, JOB_SUCCEEDED, RECORDS_PUSHED, QuarantineReason
 from stibgate.domain.record import COLUMNS
 from stibgate.domain.task import Outcome, OutcomeKind
-from stibgate.errors import AuthReason, SinkHeld, SinkRejected, SinkUnavailable
+from stibgate.errors import AuthReason, SinkHeld, SinkRejected, SinkUnavailable, VendorUnavailable
 from stibgate.log import ALLOWED, describe_exception
 from stibgate.pipeline import fanout as fanout_module
 from stibgate.pipeline.dispatch import Outlet
@@ -28,7 +28,9 @@ from stibgate.pipeline.fanout import Fanout
 from stibgate.pipeline.source import StalePolicy
 from stibgate.signatures import Secret
 from stibgate.stores.memory import MemoryStore
+from stibgate.vendors.stibnite import NewJob
 from stibgate.web.protocol import QuietServer
+from tests.pipeline.jobs_world import AFAR, RECONCILE_AFTER_S, House, budget, document, full, thin
 from tests.pipeline.world import (
     NOW_MS,
     OLD_SECRET,
@@ -211,6 +213,28 @@ async def _left_alone(door: Door, canary: Canaries, clock: Clock, fanout: Fanout
         dispatcher.gave_up(task)
 
 
+async def _bought(canary: Canaries) -> None:
+    """Buy, read back and reconcile: submitted, denied, fetched, reconciled, given up, alarmed."""
+    people = {"data": [canary.person()], "pagination": {"next_cursor": canary("cursor")}}
+    house = House(MemoryStore(), budgets={"ops": budget(2)}, continue_pages=True)
+    asked = {"dedupe_token": canary("token"), "dedupe_user_id": canary("user"), "location_city": canary("city")}
+    for _ in range(2):
+        await house.desk.submit(NewJob(canary("query"), limit=2, max_records=4, **asked), "ops", confirmed=True, by="me")
+        house.vendor.finish(**people)
+        await house.poll(RECONCILE_AFTER_S)
+        await house.settle_all()
+    house.vendor.on_read = [AFAR]
+    for number, job in enumerate((document("job_read", **people), {"job_id": "job_slow", "status": canary("status")})):
+        house.vendor.jobs[job["job_id"]] = job
+        await house.post(thin(job["job_id"], JOB_SUCCEEDED), message_id=f"msg_{number}")
+    await house.settle_all(30)
+    house.vendor.on_read = [VendorUnavailable("GET /v1/persons/search/jobs/{job_id}: 503")] * 500
+    await house.post(thin("job_never"))
+    await house.settle_all(30)
+    house = House(MemoryStore(), adopt_unknown=False)
+    await house.post(full(document("job_strange", **people)))
+
+
 class _CannotBePrinted:
     def __init__(self, canary: Canaries) -> None:
         self._value = canary("unprintable")
@@ -278,6 +302,7 @@ async def _every_path(canary: Canaries, monkeypatch) -> None:
         await door.deliver(_push(canary, "search_51"), [("x-any", canary("draining"))])
         door.receiver.draining = False
         await _refused(door, canary)
+    await _bought(canary)
     await _other_libraries(canary)
 
 
@@ -301,6 +326,8 @@ async def test_the_canaries_sang_everywhere(lines, monkeypatch):
         *(f"delivery.{word}" for word in ("accepted", "duplicate", "conflict", "quarantined", "ignored", "rejected")),
         *(f"task.{word}" for word in ("delivered", "partial", "retry_scheduled", "dead")),
         *("record.refused", "sink.circuit_opened", "sink.circuit_closed"),
+        *("result.fetched", "job.submitted", "job.reconciled", "job.failed", "vendor.unavailable"),
+        *("budget.denied", "budget.alarm"),
         *("delivery.throttled", "records.normalised", "store.error", "unhandled", "library.logged"),
     }
     reasons = {line.get("reason") for line in lines.all}
