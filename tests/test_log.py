@@ -219,7 +219,9 @@ async def _bought(canary: Canaries) -> None:
     house = House(MemoryStore(), budgets={"ops": budget(2)}, continue_pages=True)
     asked = {"dedupe_token": canary("token"), "dedupe_user_id": canary("user"), "location_city": canary("city")}
     for _ in range(2):
-        await house.desk.submit(NewJob(canary("query"), limit=2, max_records=4, **asked), "ops", confirmed=True, by="me")
+        await house.desk.submit(
+            NewJob(canary("query"), limit=2, max_records=4, **asked), "ops", confirmed=True, by="me"
+        )
         house.vendor.finish(**people)
         await house.poll(RECONCILE_AFTER_S)
         await house.settle_all()
