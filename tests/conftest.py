@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from functools import partial
 
 import pytest
 import structlog
@@ -13,6 +14,14 @@ from stibgate.log import configure
 # How long an example takes says how busy the machine is, and nothing about the law.
 settings.register_profile("stibgate", deadline=None)
 settings.load_profile("stibgate")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_logger_is_kept():
+    """Let commands that run in this process log as they like, and no other test as they did."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stibgate.log.configure", partial(configure, cache=False))
+        yield
 
 
 class Lines:

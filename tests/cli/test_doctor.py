@@ -9,9 +9,9 @@ from time import time
 import pytest
 from aiohttp.test_utils import TestServer
 
-from stibgate.cli import doctor_checks
 from stibgate.sandbox.stibnite import StibniteSandbox
 from stibgate.sandbox.thehog import TheHogSandbox
+from stibgate.stores.lock import running_service
 from tests.cli.doctor_world import findings, run, served
 from tests.e2e.gateway import Gateway, configure, free_port
 
@@ -160,9 +160,9 @@ async def test_keys_are_tried_for_free(tmp_path):
 def test_a_lock_without_a_living_process_holds_nothing(tmp_path):
     """Only a living process counts as the store's holder; looking does not take the lock."""
     store = tmp_path / "s.db"
-    assert doctor_checks._holder(store) is None
+    assert running_service(store) is None
     (tmp_path / "s.db.lock").write_text(f"{os.getpid()}\n")
-    assert doctor_checks._holder(store) == os.getpid()
-    for text in ("", "nonsense", "99999999", "9" * 30):
+    assert running_service(store)[0] == os.getpid()
+    for text in ("", "nonsense", "99999999", "9" * 30, f"{os.getpid()} command"):
         (tmp_path / "s.db.lock").write_text(text)
-        assert doctor_checks._holder(store) is None
+        assert running_service(store) is None

@@ -29,23 +29,37 @@ async def rotated(account):
     assert (await account.run(register, env=account.env)).code == 0
     account.ahead_s = -DAY_S - 3600
     assert (await account.run(rotate, env=account.env)).code == 0
-    return account
+    account.store = None
+    yield account
+    await stop(account)
+
+
+async def stop(account):
+    """Stop the service, if one runs."""
+    if account.store is not None:
+        await account.store.close()
+        account.store = None
 
 
 async def deliver(account, *labels):
-    """Start a service's store, and let it remember deliveries that were proved by these secrets."""
+    """Restart a service's store, and let it remember deliveries that were proved by these secrets.
+
+    `2+1`: a copy comes proved by 2, then another one proved by 1.
+    """
     from stibgate.app import now_ms
 
-    store = SqliteStore(account.folder / "data/stibgate.db")
-    for label in labels:
+    await stop(account)
+    account.store = SqliteStore(account.folder / "data/stibgate.db")
+    for copies in labels:
         key = os.urandom(8)
-        await store.admit(
-            Delivery(
-                f"dlv_{key.hex()}", "jobs", now_ms(), b"{}", hashlib.sha256(key).digest(), DeliveryState.IGNORED,
-                "person_search.job.failed", IdempotencyKey(key, now_ms() + 60_000), authenticated_by=label,
-            )
-        )  # fmt: skip
-    await store.close()
+        for label in copies.split("+"):
+            await account.store.admit(
+                Delivery(
+                    f"dlv_{os.urandom(8).hex()}", "jobs", now_ms(), b"{}", hashlib.sha256(key).digest(),
+                    DeliveryState.IGNORED, "person_search.job.failed", IdempotencyKey(key, now_ms() + 60_000),
+                    authenticated_by=label,
+                )
+            )  # fmt: skip
 
 
 async def ids(account):
@@ -165,7 +179,7 @@ async def test_standing(rotated):
     """With two endpoints it says how far the rotation is, and makes no third."""
     ran = await rotated.run(rotate, env=rotated.env)
     assert ran.code == 0
-    assert "no service has been started" in ran.out
+    assert "no service runs" in ran.out
     assert "Not yet" in ran.out
     await deliver(rotated, "t_v1/2", "t_v1/1")
     ran = await rotated.run(rotate, env=rotated.env)
@@ -207,6 +221,20 @@ async def test_not_used(rotated):
     """A delivery must have come that is signed with the newest secret."""
     await deliver(rotated, "t_v1/2", "token", "t_v1/11")
     await refused(rotated, "2 with an older one")
+
+
+async def test_used_by_later_copies(rotated):
+    """A copy that came second, as a duplicate, is evidence too."""
+    await deliver(rotated, "t_v1/2+t_v1/1")
+    assert (await rotated.run(rotate, "--finish", env=rotated.env)).code == 0
+    assert len(await ids(rotated)) == 1
+
+
+async def test_no_service(rotated):
+    """While no service runs nobody can tell which secrets are in use."""
+    await deliver(rotated, "t_v1/1")
+    await stop(rotated)
+    await refused(rotated, "no service runs")
 
 
 async def test_not_restarted(rotated):

@@ -20,6 +20,7 @@ from stibgate.errors import (
     VendorUnauthorized,
     VendorUnavailable,
 )
+from stibgate.stores.lock import running_service
 
 if TYPE_CHECKING:
     from stibgate.config import Loaded, Settings
@@ -154,23 +155,8 @@ def _store(settings: "Settings") -> Iterator[Finding]:
             f"its schema is older than this version: {', '.join(status.pending_migrations)}",
             "`stibgate serve` brings it up to date, and so does `stibgate db migrate`.",
         )
-    holder = _holder(path)
-    yield note("store", f"process {holder} runs on it" if holder else "no service runs on it")
-
-
-def _holder(store: Path) -> int | None:
-    """Return the living process that wrote itself into the store's lock file, or None.
-
-    Taking the lock to see whether it is free could keep a service from starting in that moment.
-    """
-    try:
-        pid = int(store.with_name(f"{store.name}.lock").read_text())
-        os.kill(pid, 0)
-    except PermissionError:
-        return pid
-    except (OSError, ValueError, OverflowError):
-        return None
-    return pid
+    running = running_service(path)
+    yield note("store", f"process {running[0]} runs on it" if running else "no service runs on it")
 
 
 async def _stibnite(settings: "Settings") -> Finding:

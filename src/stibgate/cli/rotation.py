@@ -26,6 +26,7 @@ from stibgate.domain.instant import from_rfc3339
 from stibgate.domain.units import format_duration
 from stibgate.errors import NoStore, StibgateError
 from stibgate.stores import DeliveryFilter
+from stibgate.stores.lock import running_service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,8 @@ class Rotation:
             StoreError: There is a store that cannot be read.
         """
         made_ms = _made_ms(self.newest)
-        started_ms = _changed_ms(self._lock_path)
+        running = running_service(self.loaded.settings.storage.path)
+        started_ms = None if running is None else running[1]
         found = [_age(made_ms, quiet_s, now_ms), self._known(made_ms), self._restarted(started_ms)]
         return [*found, self._used(max(made_ms, started_ms or 0))]
 
@@ -100,7 +102,7 @@ class Rotation:
         files = [self.path, *([self.loaded.path] if self.loaded.path else [])]
         changed_ms = max((_changed_ms(file) or 0 for file in files), default=0)
         if started_ms is None:
-            return Finding(ok=False, words="no service has been started here")
+            return Finding(ok=False, words="no service runs on this store: start it with the newer secret")
         if started_ms < changed_ms:
             return Finding(
                 ok=False, words="the service was not restarted since the secrets or the configuration changed"
@@ -128,19 +130,16 @@ class Rotation:
         with closing(ledger):
             while page := ledger.deliveries(where, limit=_PAGE, before=before):
                 for delivery in page:
-                    scheme, _, label = delivery.authenticated_by.rpartition("/")
-                    if scheme:
-                        labels[label] = labels.get(label, 0) + 1
+                    # Of two copies the later one is a duplicate, and no less a proof.
+                    copies = ledger.sightings(delivery.delivery_id) if delivery.duplicates else ()
+                    for proof in (delivery.authenticated_by, *(copy.authenticated_by or "" for copy in copies)):
+                        scheme, _, label = proof.rpartition("/")
+                        if scheme:
+                            labels[label] = labels.get(label, 0) + 1
                 if _NEWEST in labels:
                     break
                 before = page[-1].sequence
         return labels
-
-    @property
-    def _lock_path(self) -> Path:
-        # A service writes its process id there when it starts: the store itself changes with every delivery.
-        store = self.loaded.settings.storage.path
-        return store.with_name(f"{store.name}.lock")
 
 
 def rotation_of(loaded: "Loaded", name: str, path: Path, listed: "Sequence[Endpoint]") -> Rotation:
