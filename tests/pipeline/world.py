@@ -83,7 +83,8 @@ def make_intake(inbox: Inbox, *sources: Source, now_ms: Callable[[], int], **set
     """Return an intake over *inbox*, for one usual source unless others are given."""
     policy = AdmissionPolicy(400 * DAY_MS, DAY_MS, **{key: settings.pop(key) for key in _POLICY if key in settings})
     router, new_id = settings.pop("router", to_sinks("drop")), settings.pop("new_id", ids("dlv"))
-    usual = {"pins": {}, "drafts": Drafts(policy, router, new_id), "on_admitted": lambda: None}
+    drafts = Drafts(policy, router, new_id, settings.pop("job_sources", ()))
+    usual = {"pins": {}, "drafts": drafts, "on_admitted": lambda: None}
     named = {source.name: source for source in sources or (make_source(),)}
     return Intake(named, inbox, now_ms=now_ms, **{**usual, **settings})
 

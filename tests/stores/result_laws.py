@@ -165,7 +165,7 @@ class ResultLaws(StoreLaws):
         """Admit `d<number>` under the signed id *signed* and the job *job*, which is forgotten much later."""
         keys = {
             "key": signed,
-            "job_key": None if job is None else IdempotencyKey(job, at_ms + DAY_MS),
+            "other_keys": () if job is None else (IdempotencyKey(job, at_ms + DAY_MS),),
             "ttl_ms": HELD_MS,
             "received_at_ms": at_ms,
         }

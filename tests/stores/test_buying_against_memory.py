@@ -138,9 +138,9 @@ class Buying(Stores):
     def admit(self, keys, job, known_job, via, records, billed, only_if_new):
         self.count += 1
         signed, of_job, both_keys = keys
-        job_key = IdempotencyKey(b"key %d" % of_job, self.now_ms + 2 * TTL_MS) if both_keys else None
+        other_keys = (IdempotencyKey(b"key %d" % of_job, self.now_ms + 2 * TTL_MS),) if both_keys else ()
         delivery = make_delivery(
-            self.count, key=b"signed %d" % signed if both_keys else b"key %d" % of_job, job_key=job_key,
+            self.count, key=b"signed %d" % signed if both_keys else b"key %d" % of_job, other_keys=other_keys,
             ttl_ms=TTL_MS, received_at_ms=self.now_ms, job_id=job, known_job=known_job and job is not None, via=via,
             event_type=JOB_SUCCEEDED if job else RECORDS_PUSHED, records=records, billed=billed,
         )  # fmt: skip

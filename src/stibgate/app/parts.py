@@ -104,7 +104,8 @@ def drafts_of(settings: Settings) -> Drafts:
         readback=readback_of(settings) is not Readback.NEVER,
         adopt_unknown=stibnite.adopt_unknown_jobs,
     )
-    return Drafts(policy, settings.router(), lambda: new_id("dlv"))
+    job_sources = [name for name, source in settings.sources.items() if source.kind == "stibnite_jobs"]
+    return Drafts(policy, settings.router(), lambda: new_id("dlv"), job_sources)
 
 
 def readback_of(settings: Settings) -> Readback:

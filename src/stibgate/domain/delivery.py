@@ -50,7 +50,8 @@ class Delivery:
         authenticated_by: `token`, or the scheme and the secret's label, `t_v1/1`.
         evidence: Ids and headers that the sender set and nothing proves.
         via: `http`: the sender posted it; `poll`: we asked for the job, because its event did not come.
-        job_key: What makes it the same as another one about the same job, where a signed id makes `key`.
+        other_keys: What else makes it the same as another one: its job, where a signed id makes `key`; and for one that
+            was asked for, the same event at any other source of the account's events.
         billed: How many records the vendor says it billed for it; None when it does not say.
         known_job: Whether it counts only when its job is in the ledger; else it is quarantined as `job_unknown`.
     """
@@ -73,7 +74,7 @@ class Delivery:
     stale: bool = False
     evidence: Mapping[str, str] = field(default_factory=dict)
     via: str = "http"
-    job_key: IdempotencyKey | None = None
+    other_keys: tuple[IdempotencyKey, ...] = ()
     billed: int | None = None
     known_job: bool = False
 

@@ -1,7 +1,7 @@
 """From an authentic body to the delivery that is admitted: what it says, what makes it the same as another one."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +45,13 @@ class Drafts:
         policy: What makes them the same.
         router: Which records go to which sinks.
         new_id: Makes their ids.
+        job_sources: The sources of the account's job events: a job that is asked for is the same at each of them.
     """
 
     policy: AdmissionPolicy
     router: Router
     new_id: Callable[[], str]
+    job_sources: Sequence[str] = ()
 
     def posted(
         self,
@@ -87,7 +89,7 @@ class Drafts:
             state=state,
             reason=reason,
             # One job is delivered once, whatever ids its events have: to two endpoints, or asked for by ourselves.
-            job_key=self._key(source, event, facts["body_sha256"], now_ms) if of_job and signed_id else None,
+            other_keys=(self._key(source, event, facts["body_sha256"], now_ms),) if of_job and signed_id else (),
             known_job=of_job and not self.policy.adopt_unknown,
             authenticated_by=f"{verified.scheme.name}/{verified.secret_label}" if verified else BY_TOKEN,
             stale=verified.stale if verified else False,
@@ -109,7 +111,14 @@ class Drafts:
         event = resolve({**parse(body), "event": event_type}, header_event_type=None)
         facts = self._facts(source, body, event, now_ms)
         # Nobody waits for an answer, and the vendor's own word is never incomplete: fan-out sees to the rest.
-        return Delivery(**facts, state=DeliveryState.ACCEPTED, authenticated_by=BY_API_KEY, via=VIA_POLL)
+        others = [name for name in self.job_sources if name != source]
+        return Delivery(
+            **facts,
+            state=DeliveryState.ACCEPTED,
+            authenticated_by=BY_API_KEY,
+            via=VIA_POLL,
+            other_keys=tuple(self._key(name, event, facts["body_sha256"], now_ms) for name in others),
+        )
 
     def _facts(
         self, source: str, body: bytes, event: Event | None, now_ms: int, *, signed_id: str | None = None

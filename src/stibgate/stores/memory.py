@@ -300,4 +300,4 @@ def _within(delivery: StoredDelivery, where: DeliveryFilter | TaskFilter) -> boo
 
 def _keys(delivery: Delivery) -> Sequence[IdempotencyKey]:
     """Return what makes *delivery* the same as another, the stronger word first."""
-    return (delivery.key,) if delivery.job_key is None else (delivery.key, delivery.job_key)
+    return (delivery.key, *delivery.other_keys)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from stibgate.domain.delivery import Admission, Delivery, DeliveryState, IdempotencyKey
+from stibgate.domain.delivery import Admission, Delivery, DeliveryState
 from stibgate.domain.event import QuarantineReason
 from stibgate.domain.record import Record, lookup_hash
 from stibgate.domain.task import Signal, TaskState, transition
@@ -33,8 +33,8 @@ FROM idempotency_keys k LEFT JOIN deliveries d ON d.delivery_id = k.delivery_id 
 
 def admit(db: Database, delivery: Delivery, *, only_if_new: bool) -> Admission:
     """Store *delivery*, or count it as a duplicate of the one that has its key."""
-    if delivery.job_key is not None:
-        return _admit_by_either(db, delivery, delivery.job_key, only_if_new=only_if_new)
+    if delivery.other_keys:
+        return _admit_by_any(db, delivery, only_if_new=only_if_new)
     key = delivery.key
     if db.execute(_INSERT_KEY, (key.value, delivery.delivery_id, key.expires_at_ms)).rowcount == 1:
         return _insert(db, delivery, repeat_of=None)
@@ -45,9 +45,9 @@ def admit(db: Database, delivery: Delivery, *, only_if_new: bool) -> Admission:
     return _repeat(db, first, delivery, only_if_new=only_if_new)
 
 
-def _admit_by_either(db: Database, delivery: Delivery, job_key: IdempotencyKey, *, only_if_new: bool) -> Admission:
-    """Store *delivery* under both of its keys, or count it as a duplicate of a holder, its own key's first."""
-    keys = (delivery.key, job_key)
+def _admit_by_any(db: Database, delivery: Delivery, *, only_if_new: bool) -> Admission:
+    """Store *delivery* under all of its keys, or count it as a duplicate of a holder, its own key's first."""
+    keys = (delivery.key, *delivery.other_keys)
     holders = [db.execute(_FIRST, (key.value,)).fetchone() for key in keys]
     for first in holders:
         if first is not None and (only_if_new or first[1] > delivery.received_at_ms):
