@@ -87,6 +87,15 @@ class ResultLaws(StoreLaws):
         await store.fetched("d1", b"r", at_ms=NOW_MS)
         assert self.ledger.awaited("d1") is None
 
+    async def test_forgone(self, store):
+        """When nobody can read back any more, what waits goes on without its result."""
+        for number in (1, 2):
+            await self.thin(store, number)
+            await store.await_result(f"d{number}", now_ms=NOW_MS)
+        assert (await self.ready(store), await store.forgo_results()) == ([], 2)
+        assert [name for name, _ in await self.ready(store)] == ["d1", "d2"]
+        assert (await store.next_result_due_ms(), await store.forgo_results()) == (None, 0)
+
     # -- the result
 
     async def test_fetched(self, store):

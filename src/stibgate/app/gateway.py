@@ -27,13 +27,14 @@ from stibgate.domain.delivery import Admission, Delivery
 from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreFull, StoreUnavailable
 from stibgate.normalise import Rules, warm
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
-from stibgate.pipeline.fanout import Fanout
+from stibgate.pipeline.fanout import Fanout, Readback
 from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.worker import Worker
 from stibgate.sinks import Sink, SinkContext
 from stibgate.stores.connection import sqlite_version
 from stibgate.stores.sqlite import SqliteStore
 from stibgate.web.admin import AdminApi
+from stibgate.web.jobs import JobsApi
 from stibgate.web.limits import InFlight, RateLimiter
 from stibgate.web.receiver import Receiver, ReceiverSettings
 
@@ -110,15 +111,17 @@ class Gateway:
         )
         self._intake = await self._make_intake()
         await self._store.recover_runs(now_ms=now_ms())
+        if readback_of(self._settings) is Readback.NEVER:
+            await self._store.forgo_results()
         if self._settings.stibnite.api_key is not None:
             self._jobs = JobParts(self._settings, self._store, self._intake, self._worker.wake)
+            await self._stack.enter_async_context(self._jobs.client)  # until nobody can ask for a job any more
         self._receiver = self._make_receiver()
         # Undone in reverse: the public door closes first, then the worker drains while /readyz says so.
         admin = admin_runner(alive=lambda: self._store.alive, ready=self._ready, api=self._admin_api())
         self.admin_url = await listen(admin, server.admin_address, "server.admin_bind", self._stack)
         self._stack.push_async_callback(self._stop_worker)
         if self._jobs is not None:
-            await self._stack.enter_async_context(self._jobs.client)
             self._stack.push_async_callback(self._stop_errands, self._jobs)
         public = public_runner(self._receiver.handle, keepalive_s=server.keepalive)
         self.url = await listen(public, server.bind_address, "server.bind", self._stack)
@@ -243,7 +246,8 @@ class Gateway:
         self.operations = operations_of(self._settings, self._store, wake=self._worker.wake_all)
         rules = Rules(**self._settings.normalise.model_dump())
         token = admin_token(self._settings.storage.path)
-        return AdminApi(self.operations, None if self._jobs is None else self._jobs.desk, token=token, rules=rules)
+        jobs = JobsApi(None if self._jobs is None else self._jobs.desk, draining=lambda: self._receiver.draining)
+        return AdminApi(self.operations, jobs, token=token, rules=rules)
 
     def _ready(self) -> Mapping[str, str]:
         store, space = "ok" if self._store.alive else "cannot write", "ok"

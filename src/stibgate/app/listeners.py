@@ -19,6 +19,8 @@ LINGER_S = 2.0
 ANSWERED_S = 2.0
 """How long a listener may take to write its last answers, once they are made."""
 ADMIN_KEEPALIVE_S = 15
+ADMIN_ANSWERED_S = 10.0
+"""How long it may wait for a vendor, whose answer decides whether money was spent."""
 BACKLOG = 1024
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -49,7 +51,7 @@ def admin_runner(*, alive: Callable[[], bool], ready: Checks, api: AdminApi) -> 
         handle_signals=False,
         access_log=None,
         keepalive_timeout=ADMIN_KEEPALIVE_S,
-        shutdown_timeout=ANSWERED_S,
+        shutdown_timeout=ADMIN_ANSWERED_S,
     )
 
 

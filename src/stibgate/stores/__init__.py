@@ -129,6 +129,10 @@ class Queue(Protocol):
         """Quarantine a delivery that waits for its result, with *reason*; return False when it does not wait."""
         ...
 
+    async def forgo_results(self) -> int:
+        """Let every delivery that waits for its result be processed without it; return how many there were."""
+        ...
+
     async def next_result_due_ms(self) -> int | None:
         """Return when the next job may be read back; None when no delivery waits for one."""
         ...

@@ -59,6 +59,12 @@ class MemoryResults(MemoryTasks):
         )
         return True
 
+    async def forgo_results(self) -> int:
+        """Wait for no result; see `stores.Queue.forgo_results`."""
+        count = len(self._readbacks)
+        self._readbacks.clear()
+        return count
+
     async def next_result_due_ms(self) -> int | None:
         """Return when the next job may be read back; see `stores.Queue.next_result_due_ms`."""
         return min((due_ms for _, due_ms in self._readbacks.values()), default=None)

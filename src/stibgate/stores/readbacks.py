@@ -43,6 +43,11 @@ def fetched(db: Database, delivery_id: str, result: bytes, *, at_ms: int) -> boo
     return True
 
 
+def forgo_results(db: Database) -> int:
+    """Let every delivery go on without its result; see `stores.Queue.forgo_results`."""
+    return int(db.execute("DELETE FROM readbacks").rowcount)
+
+
 def abandon_result(db: Database, delivery_id: str, reason: str, *, at_ms: int) -> bool:
     """Quarantine a delivery that waits in vain; see `stores.Queue.abandon_result`."""
     if not db.execute("DELETE FROM readbacks WHERE delivery_id = ?", (delivery_id,)).rowcount:

@@ -56,6 +56,10 @@ class SqliteJobs:
             partial(readbacks.abandon_result, delivery_id=delivery_id, reason=reason, at_ms=at_ms)
         )
 
+    async def forgo_results(self) -> int:
+        """Wait for no result; see `stores.Queue.forgo_results`."""
+        return await self._writer.submit(readbacks.forgo_results)
+
     async def next_result_due_ms(self) -> int | None:
         """Return when the next job may be read back; see `stores.Queue.next_result_due_ms`."""
         return await self._read(self._ledger.next_result_due_ms)

@@ -18,7 +18,6 @@ from stibgate.domain.instant import from_rfc3339, to_rfc3339
 from stibgate.domain.task import TaskState
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, StibgateError, UsageError
 from stibgate.normalise import Rules, identifiers_of
-from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.operations import Operations, Report, Selection
 from stibgate.stores import DeliveryFilter, TaskFilter
 from stibgate.web.bodies import JsonBody
@@ -138,14 +137,14 @@ class AdminApi:
 
     Args:
         operations: What operators can do.
-        desk: What people can do about jobs; None without an API key.
+        jobs: The calls about jobs; None for a service that has none.
         token: The bearer token.
         rules: As records are normalised; people are looked up so.
     """
 
-    def __init__(self, operations: Operations, desk: JobDesk | None = None, *, token: str, rules: Rules) -> None:
+    def __init__(self, operations: Operations, jobs: JobsApi | None = None, *, token: str, rules: Rules) -> None:
         self._operations = operations
-        self._jobs = JobsApi(desk)
+        self._jobs = jobs or JobsApi(None)
         self._digest = hashlib.sha256(token.encode()).digest()
         self._rules = rules
 

@@ -1,5 +1,6 @@
 """The admin API's calls about jobs: submit, reconcile, resolve."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -7,7 +8,7 @@ from pydantic import Field
 
 from stibgate.domain.budget import Decision
 from stibgate.domain.job import Job
-from stibgate.errors import UsageError
+from stibgate.errors import StoreUnavailable, UsageError
 from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.purchase import Purchase
 from stibgate.vendors.stibnite import NewJob
@@ -104,10 +105,12 @@ class JobsApi:
 
     Args:
         desk: Does what they ask for; None without an API key.
+        draining: Whether the service is about to end: then nothing is bought any more.
     """
 
-    def __init__(self, desk: JobDesk | None) -> None:
+    def __init__(self, desk: JobDesk | None, *, draining: Callable[[], bool] = lambda: False) -> None:
         self._desk = desk
+        self._draining = draining
 
     async def submit(self, request: web.Request) -> web.Response:
         """Submit a job."""
@@ -129,4 +132,6 @@ class JobsApi:
                 "the running service has no stibnite.api_key",
                 hint="Set STIBGATE_STIBNITE__API_KEY, or STIBGATE_STIBNITE__API_KEY_FILE, for it and restart it.",
             )
+        if self._draining():
+            raise StoreUnavailable("the service is stopping", hint="Nothing was done. Try again in a moment.")
         return self._desk
