@@ -7,8 +7,8 @@ import pytest
 from tests.simulation.world import Crash, World
 from tests.virtual import run
 
-SEEDS_WITHOUT_CRASHES = range(40)
-SEEDS_IN_MEMORY = (102, 103, 105, 106, 107, 110)
+SEEDS_WITHOUT_CRASHES = range(25)
+SEEDS_IN_MEMORY = (102, 103, 105, 107)
 SEEDS_ON_DISK = (105,)
 
 

@@ -274,10 +274,10 @@ class Scheduler(Stores):
 class TestStoresAgree(StoresAgree.TestCase):
     """Over any sequence of arrivals both ledgers are equal after each of them."""
 
-    settings = settings(USUAL, max_examples=25)
+    settings = settings(USUAL, max_examples=16)
 
 
 class TestScheduler(Scheduler.TestCase):
     """Over any sequence of moves the scheduler keeps its laws, and both stores agree."""
 
-    settings = settings(USUAL, max_examples=25)
+    settings = settings(USUAL, max_examples=16)
