@@ -28,11 +28,12 @@ period = "total"
 """
 
 
-def connect(folder, vendors, *, more):
+def connect(folder, vendors, *, more, scheme="t_v1"):
     """Write a configuration that leads to *vendors*, and register it; return a gateway with its secret."""
     config = configure(folder, extra=vendors.settings(more) + BUDGET)
     bind = re.search(r'^bind = "(.*)"', config.read_text(), re.MULTILINE)[1]
-    text = config.read_text().replace("[server]\n", f'[server]\npublic_url = "http://{bind}"\n', 1)
+    text = config.read_text().replace('scheme = "t_v1"', f'scheme = "{scheme}"')
+    text = text.replace("[server]\n", f'[server]\npublic_url = "http://{bind}"\n', 1)
     config.write_text(text)
     ran = stibgate(
         "register", "--source", "jobs", "--secret-to", folder / "jobs.secrets", "--config", config, cwd=folder
@@ -144,3 +145,18 @@ def test_submitting_at_once(tmp_path):
         ]
         assert sorted(process.wait(60) for process in running) == [0, 0, 0, 3]
         assert gateway.rows("budget")[0]["remaining"] == 0
+
+
+def test_thin_events(tmp_path):
+    """Events without records are completed by reading their jobs; the events are proved by their signatures."""
+    with Vendors(tmp_path / "vendors", "--thin", "--scheme", "standard_webhooks") as vendors:
+        gateway = connect(tmp_path, vendors, more='reconcile_after = "1h"', scheme="auto")
+        with gateway:
+            assert gateway.run("jobs", "submit", "30 CFOs at banks", "--limit", "30").code == 0
+            (job,) = ended(gateway, 1)
+            (delivery,) = gateway.rows("deliveries", "list")
+            assert (delivery["via"], delivery["records"], job["billed"]) == ("http", 30, 30)
+            assert len(gateway.events("result.fetched")) == 1
+            assert sum(dropped(tmp_path / "drops").values()) == 30
+            told = gateway.run("explain", delivery["delivery_id"]).out
+            assert "was read back" in told

@@ -37,6 +37,7 @@ _PORT = click.IntRange(0, 65_535)
     "http429, http500, slow. Repeatable.",
 )
 @click.option("--scheme", metavar="PRESET", default="t_v1", show_default=True, help="How job events are signed.")
+@click.option("--thin", is_flag=True, help="Job events carry no records: whoever wants them reads the job.")
 @click.option(
     "--env",
     "env_file",
@@ -52,6 +53,7 @@ def sandbox(
     hubspot_port: int,
     faults: tuple[str, ...],
     scheme: str,
+    thin: bool,
     env_file: Path | None,
 ) -> None:
     """Run Stibnite, The Hog and HubSpot on this machine until SIGTERM.
@@ -62,7 +64,7 @@ def sandbox(
     from stibgate.sandbox.stibnite import StibniteSandbox
 
     try:
-        stibnite = StibniteSandbox(seed=seed, now=time.time, scheme=scheme, faults=_rates(faults))
+        stibnite = StibniteSandbox(seed=seed, now=time.time, scheme=scheme, thin=thin, faults=_rates(faults))
     except ValueError as error:
         what, _, names = str(error).partition("; ")
         raise UsageError(what, hint=names.capitalize() + ".") from None
