@@ -111,10 +111,13 @@ def _room(what: str, folder: Path, least: int) -> Finding:
     if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
         return wrong(check, f"{standing} is not writable for this user", "Run the doctor as the service's user.")
     disk = os.statvfs(standing)
+    if not disk.f_blocks:
+        return wrong(check, f"{folder} cannot be made: {standing} holds no files", "Choose a folder on a disk.")
     free = disk.f_bavail * disk.f_frsize
     told = f"{free // _MIB} MiB free at {standing}, storage.min_free is {least // _MIB} MiB"
     if free < least:
-        return wrong(check, told, "Free space: below min_free every delivery is answered 507.")
+        kept = "every delivery is answered 507" if what == "store" else "soon nothing can be written there"
+        return wrong(check, told, f"Free space: below min_free {kept}.")
     if free < 2 * least:
         return warning(check, told, "Free space before it is used up.")
     return ok(check, told)

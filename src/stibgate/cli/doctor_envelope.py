@@ -109,7 +109,7 @@ def envelope_lines(envelope: Envelope, ids: Sequence[str]) -> list[str]:
 
 
 def compare(diagnoses: "Sequence[Diagnosis]", envelopes: Sequence[Envelope]) -> dict[str, Any]:
-    """Return what two or more captures tell together: `same_event`, `ids` that stay or change, `resigned`.
+    """Return what two or more captures tell together, such as `ids` that stay or change.
 
     `resigned` is None when a capture holds no signature that came true.
     """
@@ -124,6 +124,7 @@ def compare(diagnoses: "Sequence[Diagnosis]", envelopes: Sequence[Envelope]) -> 
         "captures": len(diagnoses),
         "same_event": len(bodies) == 1 or (len(jobs) == 1 and envelopes[0].job_id is not None),
         "same_body": len(bodies) == 1,
+        "same_scheme": len({one.setting.scheme for one in diagnoses if one.setting is not None}) <= 1,
         "ids": {where: "stays" if len({known[where] for known in places}) == 1 else "changes" for where in common},
         "resigned": None if None in signatures else len(set(signatures)) > 1,
         "timestamp": None if first.hit is None or None in stamps else "stays" if len(set(stamps)) == 1 else "changes",
@@ -132,6 +133,10 @@ def compare(diagnoses: "Sequence[Diagnosis]", envelopes: Sequence[Envelope]) -> 
 
 def compare_lines(found: Mapping[str, Any]) -> list[str]:
     """Return what `compare` found in lines for people."""
+    if not found["same_scheme"]:
+        return [
+            "these captures are signed in different ways: one source has one scheme, so they are not of one endpoint"
+        ]
     if not found["same_event"]:
         return ["these captures are of different events: they do not tell whether ids stay over retries"]
     lines = ["the captures are of one event" + (", byte for byte" if found["same_body"] else ", with other bytes")]

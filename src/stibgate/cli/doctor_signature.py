@@ -58,14 +58,16 @@ def signature(*, as_json: bool, captures: tuple[Path, ...], variables: tuple[str
             click.echo(click.style(str(file), bold=True))
         ids = [place.where for place in diagnosis.evidence.ids]
         _print(diagnosis, _toml(diagnosis, envelope, name), [*diagnosis.notes, *envelope_lines(envelope, ids)])
+    agree = True
     if len(captures) > 1:
         found = compare(diagnoses, envelopes)
+        agree = found["same_scheme"]
         for line in [json.dumps(found)] if as_json else compare_lines(found):
             click.echo(line)
     elif not as_json and diagnoses[0].match:
         for line in UNTOLD:
             click.echo(f"  {line}")
-    if not all(diagnosis.match for diagnosis in diagnoses):
+    if not agree or not all(diagnosis.match for diagnosis in diagnoses):
         sys.exit(EXIT_FAILED)
 
 

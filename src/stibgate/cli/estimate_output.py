@@ -10,6 +10,7 @@ from stibgate.cli.decisions import amount_number, budget_document, decision_docu
 from stibgate.cli.output import counted, printable
 from stibgate.domain.budget import AMOUNT_BELOW, Decision, Unit, format_amount
 from stibgate.domain.preflight import PAGE_PEOPLE, SearchSize
+from stibgate.vendors.thehog.requests import LIMIT_MAX
 
 if TYPE_CHECKING:
     from stibgate.pipeline.alarms import BudgetUse
@@ -68,7 +69,7 @@ def _discovery(found: "Estimate", size: SearchSize) -> str:
     """Return the discovery part, and why 26 people cost twice as much as 25."""
     pages = f"{counted(size.pages, 'page')} of up to {PAGE_PEOPLE} people"
     full = size.pages * PAGE_PEOPLE
-    note = f"one more person costs another page, as {PAGE_PEOPLE + 1} cost two"
+    note = "full pages" if full >= LIMIT_MAX else f"one more person costs another page, as {PAGE_PEOPLE + 1} cost two"
     if size.people < full:
         note = f"{full} people cost as many pages; {PAGE_PEOPLE + 1} cost two"
     base = found.breakdown.base_search_credits if found.breakdown else None

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stibgate.vendors.stibnite.models import Endpoint
 
 _PAGE = 1_000
+_MINUTE_MS = 60_000
 _SKEW_MS = 300_000
 """How far Stibnite's clock may be from ours."""
 _NEWEST = "1"
@@ -81,8 +82,10 @@ class Rotation:
         made_ms = _made_ms(self.newest)
         running = running_service(self.loaded.settings.storage.path)
         started_ms = None if running is None else running[1]
-        found = [_age(made_ms, quiet_s, now_ms), self._known(made_ms), self._restarted(started_ms)]
-        return [*found, self._used(max(made_ms, started_ms or 0))]
+        restarted = self._restarted(started_ms)
+        found = [_age(made_ms, quiet_s, now_ms), self._known(made_ms), restarted]
+        # Before the restart label 1 is the older secret: what is in use shows only after it.
+        return [*found, self._used(max(made_ms, started_ms or 0))] if restarted.ok else found
 
     def _known(self, made_ms: int) -> Finding:
         inside = [one.value.get_secret_value().strip() for one in self.loaded.settings.sources[self.name].secrets]
@@ -169,7 +172,8 @@ def rotation_of(loaded: "Loaded", name: str, path: Path, listed: "Sequence[Endpo
 
 
 def _age(made_ms: int, quiet_s: float, now_ms: int) -> Finding:
-    old_s = max((now_ms - made_ms) // 60_000 * 60, 0)
+    step_s = 60 if now_ms - made_ms > 10 * _MINUTE_MS else 1
+    old_s = max((now_ms - made_ms) // 1000 // step_s * step_s, 0)
     words = f"the newer endpoint is {format_duration(old_s)} old"
     return Finding(now_ms - made_ms >= quiet_s * 1000, f"{words}; --quiet asks for {format_duration(quiet_s)}")
 

@@ -125,6 +125,7 @@ def _write_variables(file: Path, line: Mapping[str, Mapping[str, str]]) -> None:
         "THEHOG__SECRET_KEY": line["thehog"]["secret_key"],
     }
     text = "".join(f"export STIBGATE_{name}={value}\n" for name, value in variables.items())
+    file.touch(0o600)
     file.write_text(text, encoding="utf-8")
 
 

@@ -126,8 +126,8 @@ def read_secrets(path: Path) -> list[str]:
     """
     other = StibgateError(f"{path} holds something else than one secret a line; nothing was changed", hint=_ELSEWHERE)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise other  # opening a pipe would wait for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise StibgateError(f"{path} is no file; nothing was changed", hint="--secret-to names a file.")
         with path.open("rb") as stream:
             data = stream.read(_BYTES_MAX + 1)
         secrets = [line.strip() for line in data.decode("utf-8").splitlines() if line.strip()]

@@ -31,7 +31,8 @@ def count(name: str, value: int | None, value_max: int | None = None) -> None:
         return
     if type(value) is not int or value < 1 or (value_max is not None and value > value_max):
         allowed = "above 0" if value_max is None else f"from 1 to {value_max}"
-        raise UsageError(f"{name} must be a whole number {allowed}, not {value!r}", hint=NUMBERS_HINT)
+        hint = NUMBERS_HINT if value_max is None else "These are the vendor's documented limits."
+        raise UsageError(f"{name} must be a whole number {allowed}, not {value!r}", hint=hint)
 
 
 def one_of(name: str, value: str | None, allowed: Sequence[str]) -> None:
