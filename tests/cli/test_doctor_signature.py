@@ -110,6 +110,15 @@ def test_two_captures_tell_whether_ids_stay(tmp_path):
     assert "accept_if_new" in run(*same, env={"S": WHSEC})[1]
 
 
+def test_two_schemes(tmp_path):
+    """Captures that are signed in different ways are not of one endpoint: that is said, and is no success."""
+    first = capture(tmp_path / "1.json", STRIPE.headers, BODY)
+    second = capture(tmp_path / "2.json", [("stibnite-signature", mac(BODY).hex())], BODY)
+    words = ("signature", "--capture", first, "--capture", second, "--secret-env", "S")
+    code, out, _ = run(*words, env={"S": WHSEC})
+    assert (code, "signed in different ways" in out) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("env", "words"),
     [({}, "S is not set"), ({"S": ""}, "S is empty"), ({"S": " \n"}, "S is empty"), ({"S": "whsec_"}, "holds no key")],
