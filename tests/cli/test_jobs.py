@@ -1,11 +1,16 @@
 """`stibgate jobs`, on a store that no service uses, beside the sandbox."""
 
+import time
+
 import pytest
 
 from stibgate.cli.budget import budget
 from stibgate.cli.deliveries import deliveries
+from stibgate.cli.explain import explain
 from stibgate.cli.jobs import jobs
+from stibgate.stores.sqlite import SqliteStore
 from tests.cli.stibnite_account import account, answering, raw
+from tests.pipeline.world import make_fanout
 
 SECRET = "whsec_ZmFrZS1mb3ItdGVzdHMtb25seS1mYWtl"
 BUDGETS = """
@@ -107,6 +112,62 @@ async def test_lost_answer(buyer):
     assert (again.code, "refused, not doubtful" in again.err) == (2, True)
 
 
+async def test_why(buyer):
+    """The table says below it why a run is doubtful or refused, and what to do; `get` says it too."""
+    buyer.sandbox.faults = {"cut"}
+    await buyer.run(jobs, "submit", QUERY, "--limit", "80", "--budget", "team")
+    buyer.sandbox.faults = frozenset()
+    (row,) = await listed(buyer)
+    shown = (await buyer.run(jobs, "list")).out.splitlines()[-1]
+    assert shown == f"{row['run_id']} is doubtful: {row['reason']}; `stibgate jobs resolve {row['run_id']}`"
+    await buyer.run(jobs, "resolve", row["run_id"])
+    shown = (await buyer.run(jobs, "list")).out.splitlines()[-1]
+    assert shown.startswith(f"{row['run_id']} is refused: was not taken, says ")
+    assert "was not taken, says " in (await buyer.run(jobs, "get", row["run_id"])).out
+
+
+@pytest.mark.parametrize("words", [
+    ("--job", ""), ("--job", "job_1 "), ("--billed", "-1"), ("--billed", "1"), ("--billed", "1", "--job", "job_1"),
+], ids=" ".join)  # fmt: skip
+async def test_resolve_with_what_cannot_be(buyer, words):
+    """What cannot be said of a doubtful run is exit 2, and changes nothing."""
+    buyer.sandbox.faults = {"cut"}
+    await buyer.run(jobs, "submit", QUERY, "--limit", "80", "--budget", "team")
+    buyer.sandbox.faults = frozenset()
+    before = await listed(buyer)
+    assert (await buyer.run(jobs, "resolve", before[0]["run_id"], *words)).code == 2
+    assert await listed(buyer) == before
+
+
+async def test_confirmed_later(buyer):
+    """A search that was allowed by its first page stops when pages follow, and goes on with `reconcile --yes`."""
+    assert (
+        await buyer.run(jobs, "submit", QUERY, "--limit", "40", "--max-records", "120", "--budget", "team")
+    ).code == 0
+    await buyer.sandbox.idle()
+    assert (await buyer.run(jobs, "reconcile")).code == 0
+    await ended(buyer)
+    pages = {"STIBGATE_STIBNITE__CONTINUE_PAGES": "true"}
+    needs = await buyer.run(jobs, "reconcile", env=pages)
+    assert "120 with all its pages; --yes confirms" in needs.out
+    assert (
+        "has no next page: needs_confirmation; `stibgate jobs reconcile --yes`" in (await buyer.run(jobs, "list")).out
+    )
+    assert len(await listed(buyer)) == 1
+    said = await buyer.run(jobs, "reconcile", "--yes", env=pages)
+    assert "confirmed: 120 with all its pages" in said.out
+    assert [row["page"] for row in await listed(buyer)] == [2, 1]
+
+
+async def ended(buyer):
+    """Process what came in, as the service would."""
+    store = SqliteStore(buyer.folder / "data" / "stibgate.db", durability="normal")
+    try:
+        assert await make_fanout(store, ["drop"], now_ms=lambda: round(time.time() * 1000)).run_once()
+    finally:
+        await store.close()
+
+
 async def test_web_page(buyer):
     """A web page in place of an answer leaves the run doubtful, with what to do."""
     async with answering(lambda *_: raw(200, "<html>a proxy</html>")) as url:
@@ -141,7 +202,35 @@ async def test_get(buyer):
         }  # fmt: skip
     assert "@" not in (await buyer.run(jobs, "get", row["job_id"])).all
     unknown = await buyer.run(jobs, "get", "no-such-job")
-    assert "error" in unknown.all
+    assert (unknown.code, "404" in unknown.err) == (1, True)
+
+
+async def test_nobody_answers(buyer):
+    """While Stibnite cannot be reached, what the ledger knows is shown, and the exit code says that it is half."""
+    assert (await buyer.run(jobs, "submit", QUERY, "--limit", "80")).code == 0
+    (row,) = await listed(buyer)
+    buyer.sandbox.faults = {"http500"}
+    shown = await buyer.run(jobs, "get", row["job_id"], "--json")
+    assert shown.code == 75
+    asked = await buyer.run(jobs, "reconcile")
+    assert (asked.code, row["job_id"] in asked.out) == (75, True)
+
+
+async def test_explain(buyer):
+    """`explain` tells a job's money and its deliveries, by the run's id and by the job's; never the query."""
+    assert (await buyer.run(jobs, "submit", QUERY, "--limit", "80", "--budget", "team")).code == 0
+    (row,) = await listed(buyer)
+    waiting = (await buyer.run(explain, row["run_id"])).out
+    assert "at most 80 stibnite.credit_unit, set aside in budget team" in waiting
+    assert f"{row['run_id']} is job {row['job_id']}" in waiting
+    assert "asked for again at" in waiting
+    await buyer.sandbox.idle()
+    assert (await buyer.run(jobs, "reconcile")).code == 0
+    for name in (row["run_id"], row["job_id"]):
+        told = (await buyer.run(explain, name)).out
+        assert "80 stibnite.credit_unit stay set aside" in told
+        assert "was asked for, as an event for source jobs had not come" in told
+        assert QUERY not in told
 
 
 async def test_dedupe_token(buyer):

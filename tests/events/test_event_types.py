@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from stibgate.domain.event import JOB_FAILED, JOB_SUCCEEDED, RECORDS_PUSHED, Event, QuarantineReason
-from stibgate.errors import NotUnderstood
+from stibgate.errors import NotUnderstood, UsageError
 from stibgate.events import READERS, shapes
 from stibgate.events.envelope import parse, resolve
+from stibgate.vendors.paths import segment
 
 SAMPLES = Path(__file__).parent / "samples"
 WRAPPED = sorted(path for path in SAMPLES.glob("*.json") if not path.name.startswith("documented_"))
@@ -59,9 +60,9 @@ def refused(document: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("event_type", [JOB_SUCCEEDED, JOB_FAILED])
-@pytest.mark.parametrize("job_id", [None, "", " ", 7, True, ["x"], {}, "x" * 513, "a\x00b", "a\nb"])
+@pytest.mark.parametrize("job_id", [None, "", " ", 7, True, ["x"], {}, "x" * 513, "a\x00b", "a\nb", " a", "a ", ".", ".."])  # fmt: skip
 def test_job_id_malformed(event_type: str, job_id: object):
-    """A job event without a printable job id of 1 to 512 characters is not understood."""
+    """A job event without a job id that the vendor can be asked for, 1 to 512 characters, is not understood."""
     assert refused({"event": event_type, "job_id": job_id})
     assert refused({"event": event_type, "data": {"object": {"id": job_id}}})
 
@@ -157,3 +158,17 @@ def test_table():
     """Each reader stands in the table under its own event type."""
     assert set(READERS) == {JOB_SUCCEEDED, JOB_FAILED, RECORDS_PUSHED}
     assert all(name == reader.EVENT_TYPE for name, reader in READERS.items())
+
+
+@pytest.mark.parametrize(
+    "job_id", ["", " a", "a ", ".", "..", "a\nb", "a\ud800", "x" * 513, "x" * 512, "a/b", "é", "a b"]
+)
+def test_one_rule_for_job_ids(job_id: str):
+    """An id that an event may carry is one that the vendor can be asked for, and the reverse."""
+    event = resolve({"event": "a.new.word", "job_id": job_id}, header_event_type=None)
+    try:
+        segment("job_id", job_id)
+    except UsageError:
+        assert event.job_id is None
+    else:
+        assert event.job_id == job_id

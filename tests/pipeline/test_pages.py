@@ -1,13 +1,16 @@
 """A search is continued page by page as far as it was allowed, and each page is bought once."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from stibgate.domain.budget import Unit
-from stibgate.errors import UsageError, VendorUnavailable
+from stibgate.errors import UsageError, VendorError, VendorUnavailable
+from stibgate.pipeline.asking import AT_ONCE
 from stibgate.vendors.stibnite import NewJob
-from tests.pipeline.jobs_world import BAD, IN_DOUBT, bought, budget, document, full
+from tests.pipeline.jobs_world import AFAR, BAD, IN_DOUBT, House, bought, budget, document, full
+from tests.pipeline.world import ids
 
 
 def paging(house, limit=1000, **settings):
@@ -159,7 +162,7 @@ async def test_empty_pages(house):
 
 @pytest.mark.parametrize("other", [None, "unit"])
 async def test_a_budget_that_is_gone(house, other):
-    """A search whose budget was taken out of the configuration, or counts something else now, goes no further."""
+    """A search whose budget was taken out of the configuration, or counts something else now, waits until it is back."""
     house = paging(house)
     await bought(house, 50, max_records=200)
     del house.budgets["ops"]
@@ -169,6 +172,9 @@ async def test_a_budget_that_is_gone(house, other):
     assert (len(house.vendor.created), house.run().stopped) == (1, "budget_gone")
     with pytest.raises(UsageError):
         await bought(house)
+    house.budgets["ops"] = budget(1000)
+    await house.desk.reconcile()
+    assert (asked(house)[1:], house.runs()[0].stopped) == ([("50", 50)], None)
 
 
 async def test_a_page_that_is_refused(house):
@@ -187,6 +193,75 @@ async def test_a_page_that_is_refused(house):
     await house.reconciler.run_once()
     await house.desk.reconcile()
     assert len(house.vendor.created) == 4
+
+
+async def test_searches_that_must_wait_keep_no_other_from_its_turn(house):
+    """However many searches wait for one dedupe token, those of other tokens go on."""
+    house = house(budgets={"ops": budget(1000)})
+    for number in range(AT_ONCE + 1):
+        await bought(house, 2, max_records=4, dedupe_token="busy" if number < AT_ONCE else "other")
+        await house.post(full(house.vendor.jobs[house.vendor.finish()]))
+        await house.process()
+    house.vendor.on_create = [IN_DOUBT]
+    with suppress(VendorError):
+        await bought(house, 2, dedupe_token="busy")
+    later = House(house.store, budgets=house.budgets, continue_pages=True, vendor=house.vendor, new_ids=late_ids)
+    await later.reconciler.run_once()
+    assert [job.dedupe_token for job in house.vendor.created[AT_ONCE + 2 :]] == ["other"]
+
+
+def late_ids(prefix):
+    return ids(f"{prefix}_late")
+
+
+@pytest.mark.parametrize("cursor", ["", " ", "\t"])
+async def test_a_cursor_that_is_none(house, cursor):
+    """A blank is no cursor, whoever says it: there is no next page."""
+    house = paging(house)
+    for token in ("event", "poll"):
+        await bought(house, 50, max_records=100, dedupe_token=token)
+    for number in (1, 2):
+        house.vendor.finish(number, pagination={"next_cursor": cursor})
+    await house.post(full(house.vendor.jobs["job_1"]))
+    await house.settle_all(1)
+    assert [(run.state, run.next_cursor) for run in house.runs()] == [("succeeded", None)] * 2
+    assert len(house.vendor.created) == 2
+
+
+@pytest.mark.parametrize(("error", "tries"), [(ZeroDivisionError("a bug"), 4), (UsageError("no", hint=""), 1)])
+async def test_a_page_that_cannot_be_asked_for(light, lines, error, tries):
+    """A page that cannot even be asked for stops its search in the end, with the reason, and no other's."""
+    house = paging(light)
+    for token in ("one", "two"):
+        await bought(house, 50, max_records=100, dedupe_token=token)
+        await house.post(full(house.vendor.jobs[house.vendor.finish()]))
+    await house.process()
+    real, seen = house.store.reserve, []
+
+    async def reserve(run, *settings, **more):
+        if run.parent_run_id == "run_1":
+            seen.append(house.clock())
+            raise error
+        return await real(run, *settings, **more)
+
+    house.store.reserve = reserve
+    for _ in range(600):
+        await house.poll(1)
+    assert (len(seen), house.runs()[0].stopped) == (tries, "failed")
+    assert (len(house.vendor.created), house.runs()[1].continued) == (3, True)
+    assert [line["reason"] for line in lines.of("job.failed")] == ["failed"]
+
+
+async def test_an_outage_before_a_next_page(light, lines):
+    """While the vendor is away a next page that waits costs no line of its own; afterwards it is bought."""
+    house = paging(light)
+    await bought(house, 50, max_records=100)
+    house.vendor.on_create = [AFAR] * 5
+    await next_pages(house)
+    for _ in range(100):
+        await house.poll(5)
+    assert (len(lines.of("vendor.unavailable")), lines.of("job.failed")) == (1, [])
+    assert (len(house.vendor.created), house.runs()[1].state) == (7, "submitted")
 
 
 async def test_a_page_that_must_wait(light):

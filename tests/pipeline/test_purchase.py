@@ -1,6 +1,7 @@
 """Money is set aside before the vendor is asked, and comes back only when the vendor surely did not take the job."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from stibgate.domain.budget import Budget, Period, Reason, Unit, Verdict
 from stibgate.domain.job import JobState
 from stibgate.errors import (
     JobBusy,
+    StoreTimeout,
     StoreUnavailable,
     UsageError,
     VendorError,
@@ -207,68 +209,12 @@ async def test_a_crash_while_the_vendor_is_asked(house):
     first.vendor.on_create = [hang]
     buying = asyncio.create_task(buy(first))
     await asked.wait()
-    buying.cancel()
-    await asyncio.gather(buying, return_exceptions=True)
     assert await first.store.recover_runs(now_ms=first.clock()) == 1
     second = House(first.store, budgets=BUDGETS)
     assert (second.run().state, second.spent()) == ("doubtful", (10, 0))
     assert await second.store.recover_runs(now_ms=first.clock()) == 0
-
-
-async def test_resolved_with_its_job(house):
-    """A doubtful run whose job was found is asked for at once, and is settled with what it was billed."""
-    house = house(budgets=BUDGETS)
-    house.vendor.on_create = [IN_DOUBT]
-    with pytest.raises(VendorError):
-        await buy(house)
-    house.vendor.jobs["job_found"] = document("job_found", people=4)
-    await house.desk.resolve(house.run().run_id, "job_found", by="me")
-    await house.settle_all(0.01)
-    assert (house.run().job_id, house.run().state, house.spent(), len(house.held())) == (
-        "job_found", "succeeded", (0, 4), 4,
-    )  # fmt: skip
-
-
-async def test_resolved_after_its_event(house):
-    """The event of a doubtful run that came before anybody knew counts for the run, once it is known."""
-    house = house(budgets=BUDGETS)
-    house.vendor.on_create = [IN_DOUBT]
-    with pytest.raises(VendorError):
-        await buy(house)
-    await house.post(full(document("job_found", people=4)))
-    await house.process()
-    run_id = next(run.run_id for run in house.runs() if run.asked is not None)
-    assert (len(house.runs()), house.spent()) == (2, (10, 0))
-    await house.desk.resolve(run_id, "job_found", by="me")
-    assert (house.run().run_id, house.run().state, house.spent()) == (run_id, "succeeded", (0, 4))
-
-
-async def test_resolved_without_a_job(house):
-    """A doubtful run that surely was not taken gives its money back, and says who said so; only once."""
-    house = house(budgets=BUDGETS)
-    house.vendor.on_create = [IN_DOUBT]
-    with pytest.raises(VendorError):
-        await buy(house)
-    run_id = house.run().run_id
-    await house.desk.resolve(run_id, None, by="ann")
-    assert (house.run().state, house.spent(), "ann" in house.run().reason) == ("refused", (0, 0), True)
-    with pytest.raises(UsageError, match="not doubtful"):
-        await house.desk.resolve(run_id, "job_1", by="ann")
-
-
-async def test_resolved_with_another_runs_job(house):
-    """A job cannot be two runs': the bill counts once."""
-    house = house(budgets=BUDGETS)
-    await buy(house)
-    house.vendor.on_create = [IN_DOUBT]
-    with pytest.raises(VendorError):
-        await buy(house)
-    (_, doubtful) = house.runs()
-    with pytest.raises(UsageError, match="is run"):
-        await house.desk.resolve(doubtful.run_id, "job_1", by="me")
-    with pytest.raises(UsageError, match="not known"):
-        await house.desk.resolve("run_9", None, by="me")
-    assert (house.runs()[1].state, house.spent()) == ("doubtful", (20, 0))
+    buying.cancel()
+    await asyncio.gather(buying, return_exceptions=True)
 
 
 async def test_one_job_a_dedupe_token(house):
@@ -289,19 +235,119 @@ async def test_one_job_a_dedupe_token(house):
     assert len(house.vendor.created) == 4
 
 
-async def test_the_store_fails_after_the_vendor_took_it(lines):
-    """A job that the vendor took and the store could not note is named in the log: somebody has to settle it."""
+def failing(house, name, error=None, *, done=False):
+    """Let the store's next call of *name* fail, before it was *done* or although it is."""
+    real = getattr(house.store, name)
+    errors = [error or StoreUnavailable("the disk is gone")]
 
-    class Frail(MemoryStore):
-        async def submitted(self, *_, **__):
-            raise StoreUnavailable("the disk is gone")
+    async def once(*args, **arguments):
+        result = await real(*args, **arguments) if done or not errors else None
+        if errors:
+            raise errors.pop()
+        return result
 
-    house = House(Frail(), budgets=BUDGETS)
-    with pytest.raises(StoreUnavailable):
+    setattr(house.store, name, once)
+
+
+async def test_the_store_fails_after_the_vendor_took_it(house, lines):
+    """A job that the vendor took and the store could not note is named in the log and in the ledger, and noted later."""
+    house = house(budgets=BUDGETS)
+    failing(house, "submitted")
+    with pytest.raises(StoreUnavailable) as caught:
         await buy(house)
     (line,) = lines.of("store.error")
     assert (line["job_id"], line["run_id"], house.spent()) == ("job_1", "run_1", (10, 0))
     assert "jobs resolve run_1 --job job_1" in line["hint"]
+    assert caught.value.hint == line["hint"]
+    assert (house.run().state, "job_1" in house.run().reason, house.buyer.under_way) == ("doubtful", True, set())
+    await house.buyer.catch_up()
+    assert (house.run().state, house.run().job_id, house.run().reason) == ("submitted", "job_1", None)
+
+
+async def test_a_store_that_goes_on_failing(house):
+    """What the store still does not take is kept until it does; whoever buys next finds it noted."""
+    house = house(budgets=BUDGETS)
+    for _ in range(2):
+        failing(house, "submitted")
+        with pytest.raises(StoreUnavailable):
+            await buy(house)
+        await house.buyer.catch_up()
+    assert [(run.state, run.job_id) for run in house.runs()] == [("submitted", "job_1"), ("submitted", "job_2")]
+    failing(house, "submitted")
+    with pytest.raises(StoreUnavailable):
+        await buy(house)
+    failing(house, "submitted")
+    await house.buyer.catch_up()
+    assert house.runs()[-1].state == "doubtful"
+    await buy(house)
+    assert {run.state for run in house.runs()} == {"submitted"}
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_reservation_that_comes_too_late(house, done):
+    """A reservation that nobody waited for is undone, whether it was made or not; the vendor was never asked."""
+    house = house(budgets=BUDGETS)
+    failing(house, "reserve", StoreTimeout("not in time"), done=done)
+    with pytest.raises(StoreTimeout):
+        await buy(house, search(dedupe_token="campaign"))
+    assert (house.runs(), house.spent(), house.vendor.created) == ([], (0, 0), [])
+    assert (await buy(house, search(dedupe_token="campaign"))).job_id == "job_1"
+
+
+async def test_a_next_page_that_is_reserved_too_late(house):
+    """A next page whose reservation came too late is bought once, with one reservation."""
+    house = house(budgets=BUDGETS, continue_pages=True)
+    await buy(house, search(10, max_records=20))
+    await finish(house)
+    failing(house, "reserve", StoreTimeout("not in time"), done=True)
+    with pytest.raises(StoreTimeout):
+        await house.reconciler.go_on()
+    assert (len(house.runs()), house.run().continued) == (1, False)
+    assert await house.reconciler.go_on() == 1
+    assert [(run.page, run.state) for run in house.runs()] == [(1, "succeeded"), (2, "submitted")]
+
+
+@pytest.mark.parametrize(("error", "call", "becomes"), [
+    (VendorUnauthorized(401, "401"), "withdraw", None),
+    (BAD, "unsubmitted", "refused"),
+    (IN_DOUBT, "unsubmitted", "doubtful"),
+], ids=["not taken", "refused", "doubt"])  # fmt: skip
+async def test_the_store_fails_after_the_vendor_did_not_take_it(house, error, call, becomes):
+    """What came of a submission and could not be noted leaves the run doubtful, with its reason, until it can be."""
+    house = house(budgets=BUDGETS)
+    house.vendor.on_create = [error]
+    failing(house, call)
+    with pytest.raises(VendorError) as caught:
+        await buy(house)
+    assert (house.run().state, house.run().reason, house.spent()) == ("doubtful", error.message, (10, 0))
+    assert "the disk is gone" in caught.value.hint
+    assert "jobs resolve run_1" in caught.value.hint
+    await house.buyer.catch_up()
+    assert [run.state for run in house.runs()] == ([becomes] if becomes else [])
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), asyncio.CancelledError()], ids=["bug", "cancelled"])
+async def test_cut_off_while_the_vendor_is_asked(house, error):
+    """Whatever ends a submission without an answer leaves a doubt with a reason, not a run that nobody can settle."""
+    house = house(budgets=BUDGETS)
+    house.vendor.on_create = [error]
+    with pytest.raises(type(error)):
+        await buy(house)
+    assert (house.run().state, house.spent(), house.buyer.under_way) == ("doubtful", (10, 0), set())
+    assert type(error).__name__ in house.run().reason
+
+
+async def test_cut_off_before_it_was_sent_again(house):
+    """Whoever is stopped while waiting for a vendor that took nothing, bought nothing."""
+    house = house(budgets=BUDGETS)
+    house.vendor.on_create = [AFAR]
+
+    async def stopped(_):
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await replace(house.buyer, sleep=stopped).submit(search(), BUDGETS["ops"], confirmed=False, by="me")
+    assert (house.runs(), house.spent()) == ([], (0, 0))
 
 
 ENDS = ("ok", "refused", "later", "doubt", "denied key")

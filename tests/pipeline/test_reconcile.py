@@ -1,14 +1,18 @@
 """A job whose event never comes is asked for, and ends once, in the ledger and at the sinks, whichever way it came."""
 
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 
+from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.event import JOB_FAILED
-from stibgate.errors import StoreUnavailable, VendorUnavailable
-from stibgate.pipeline.asking import UNKNOWN_TRIES
+from stibgate.errors import StoreUnavailable, UsageError, VendorUnauthorized, VendorUnavailable
+from stibgate.pipeline.asking import HOLD_MAX_S
 from stibgate.pipeline.fanout import Readback
+from stibgate.pipeline.reconcile import BROKEN, GIVE_UP_POLLS, UNREACHABLE, USAGE_MS
 from stibgate.signatures import PRESETS
+from stibgate.stores import Processed
 from stibgate.stores.memory import MemoryStore
 from tests.pipeline.jobs_world import AFAR, UNKNOWN, House, bought, budget, document, full, thin
 
@@ -77,17 +81,55 @@ async def test_a_late_event_of_a_lost_job(house):
     assert (house.run().state, house.run().reason, house.spent(), house.held()) == ("succeeded", None, (0, 2), BOTH)
 
 
-async def test_a_job_that_the_vendor_forgot(light):
-    """A job that the vendor does not know several times in a row is lost; a few times in between are nothing."""
+async def test_a_job_that_the_vendor_does_not_know(house):
+    """A job of ours that the vendor says it does not know (the key may be another account's) has its whole day."""
+    house = house(budgets=BUDGETS)
+    await bought(house)
+    house.vendor.on_read = [UNKNOWN] * 10_000
+    await polls(house, 23.8)
+    assert house.run().state == "submitted"
+    await polls(house, 2)
+    assert (house.run().state, house.run().reason) == ("lost", f"{UNKNOWN.message}, for 24 h")
+
+
+@pytest.mark.parametrize("answer", [RUNNING, UNKNOWN, AFAR])
+async def test_a_long_stop_is_no_search(light, answer):
+    """A job that nobody asked for in a day, because the service stood still, is asked for several times all the same."""
     house = light(budgets=BUDGETS)
     await bought(house)
-    no, some = UNKNOWN, UNKNOWN_TRIES - 1
-    house.vendor.on_read = [RUNNING] * 9 + [no] * some + [AFAR] + [no] * some + [RUNNING] + [no] * some
-    await polls(house, 6)
-    assert (house.run().state, house.vendor.on_read) == ("submitted", [])
-    house.vendor.on_read = [no] * UNKNOWN_TRIES
-    await polls(house, 3)
-    assert (house.run().state, house.run().reason, house.vendor.on_read) == ("lost", UNKNOWN.message, [])
+    house.clock.advance(3 * DAY_S)
+    house.vendor.on_read = [answer] * (GIVE_UP_POLLS - 1)
+    await polls(house, 0.9)
+    assert (house.run().state, house.run().polls, house.vendor.on_read) == ("submitted", GIVE_UP_POLLS - 1, [])
+    house.vendor.finish()
+    await house.settle_all(1)
+    assert (house.run().state, house.held()) == ("succeeded", BOTH)
+
+
+async def test_reconcile_finds_what_was_given_up(house, lines):
+    """Asked to, it asks for lost jobs and unknown bills once more; an alarm says of each that it should be."""
+    house = house(budgets=BUDGETS)
+    for token in ("one", "two"):
+        await bought(house, dedupe_token=token)
+    house.vendor.jobs["job_2"] = document("job_2", first=2)
+    await house.post(full(document("job_2", first=2, billable_records=None)))
+    await house.process()
+    await house.deliver()
+    house.vendor.on_read = [UNKNOWN] * 10_000
+    await polls(house, 30)
+    lost, billless = house.runs()
+    assert (lost.state, lost.reason) == ("lost", f"{UNKNOWN.message}, for 24 h")
+    assert (billless.state, billless.billed, billless.reason) == ("succeeded", None, f"{UNKNOWN.message}, for 24 h")
+    await house.reconciler.look_around()
+    assert sorted(line["alarm"] for line in lines.of("budget.alarm")) == ["bill_unknown", "job_lost"]
+    assert {said for _, said in await house.desk.reconcile()} == {f"given up: {UNKNOWN.message}"}
+    assert await house.store.next_poll_ms() is None
+    house.vendor.on_read = []
+    house.vendor.finish(1)
+    assert [said for _, said in await house.desk.reconcile()] == ["succeeded", "settled"]
+    await house.settle_all(0.01)
+    assert [(run.state, run.billed, run.reason) for run in house.runs()] == [("succeeded", 2, None)] * 2
+    assert (house.spent(), len(house.held()), await house.desk.reconcile()) == ((0, 4), 4, [])
 
 
 async def test_after_a_long_stop(house):
@@ -205,6 +247,18 @@ async def test_a_failed_job(house):
     assert (house.spent(), house.run().reason) == ((0, 0), "the search failed")
 
 
+@pytest.mark.parametrize("reason", ["job_unknown", "processing_failed", "envelope"])
+async def test_a_poll_mends_what_broke_on_its_way(house, reason):
+    """A delivery of our own job that was not understood, or not known, is mended by the vendor's own word."""
+    house = house(budgets=BUDGETS)
+    job_id = await bought(house)
+    name = await house.post(full(house.vendor.jobs[house.vendor.finish()]))
+    state = DeliveryState.QUARANTINED
+    await house.store.process(Processed(name, house.clock(), state, reason=reason))
+    await house.settle_all(1)
+    assert (house.state(name)[0], house.held(), house.vendor.reads) == ("done", BOTH, [job_id])
+
+
 async def test_a_poll_mends_a_quarantined_delivery(house):
     """A delivery that nobody could read back is completed when its job is polled."""
     house = house(budgets=BUDGETS, readback=Readback.NEVER)
@@ -297,10 +351,10 @@ async def test_another_jobs_answer(light):
     assert (house.run().state, house.deliveries()) == ("submitted", [])
 
 
-@pytest.mark.parametrize("missing", ["data", "pagination", "billable_records"])
+@pytest.mark.parametrize("missing", ["pagination", "billable_records"])
 @pytest.mark.parametrize("readback", Readback)
 async def test_an_ended_job_that_does_not_say_all(light, missing, readback):
-    """What the vendor itself answers is never incomplete: without people there are none, without a bill it is counted."""
+    """What the vendor itself answers is enough without a cursor, and without a bill: people are counted."""
     house = light(budgets=BUDGETS, readback=readback, continue_pages=True)
     job_id = await bought(house)
     house.vendor.jobs[job_id] = document(job_id, **{missing: None})
@@ -309,7 +363,60 @@ async def test_an_ended_job_that_does_not_say_all(light, missing, readback):
     await house.settle_all(0.1)
     (delivery,) = house.deliveries()
     assert (str(delivery.state), house.run().state, house.run().next_poll_at_ms) == ("done", "succeeded", None)
-    assert (house.held(), house.spent()) == ([] if missing == "data" else BOTH, (0, 2))
+    assert (house.held(), house.spent()) == (BOTH, (0, 2))
+
+
+@pytest.mark.parametrize("answer", [
+    {"job_id": "job_1", "status": "succeeded", "billable_records": 2},
+    {"job_id": "job_1", "status": "succeeded", "data": None},
+], ids=["missing", "null"])  # fmt: skip
+async def test_a_success_without_its_people(house, answer):
+    """A job that succeeded without a list of people is not there yet: it is asked for until it is, or is lost."""
+    house = house(budgets=BUDGETS)
+    await bought(house)
+    house.vendor.jobs["job_1"] = answer
+    await polls(house, 3)
+    assert (house.run().state, house.deliveries()) == ("submitted", [])
+    house.vendor.finish()
+    await house.settle_all(1)
+    assert (house.run().state, house.held(), house.spent()) == ("succeeded", BOTH, (0, 2))
+
+
+async def test_a_success_of_nobody(house):
+    """An empty list of people is a page of nobody."""
+    house = house(budgets=BUDGETS)
+    await bought(house)
+    house.vendor.finish(people=0)
+    await house.poll(121)
+    await house.settle_all(0.01)
+    assert (house.run().state, house.run().received, house.spent()) == ("succeeded", 0, (0, 0))
+
+
+async def test_a_bill_without_its_people(house):
+    """A bill that was missing is taken from an answer without people, and never counted from one."""
+    house = house(budgets=BUDGETS)
+    job_id = await bought(house)
+    await house.post(full(document(job_id, billable_records=None)))
+    await house.process()
+    house.vendor.jobs[job_id] = {"job_id": job_id, "status": "succeeded"}
+    await house.poll(1)
+    assert (house.run().billed, house.spent()) == (None, (2, 0))
+    house.vendor.jobs[job_id]["billable_records"] = 2
+    await house.poll(300)
+    assert (house.run().billed, house.spent()) == (2, (0, 2))
+
+
+@pytest.mark.parametrize("billed", [-500, 2**63, 10**400, "2", True])
+async def test_a_bill_that_is_none(house, billed):
+    """A bill that cannot be one is not said, whether an event or the API says it: people are counted."""
+    house = house(budgets=BUDGETS)
+    job_id = await bought(house)
+    house.vendor.finish(billable_records=billed)
+    await house.post(full(house.vendor.jobs[job_id]))
+    await house.process()
+    assert (house.run().billed, house.spent()) == (None, (2, 0))
+    await house.settle_all(0.1)
+    assert (house.run().billed, house.spent(), house.run().next_poll_at_ms) == (2, (0, 2), None)
 
 
 async def test_reconcile_during_an_outage(light):
@@ -349,17 +456,160 @@ async def test_alarms_are_raised_once(house, lines):
 
 
 async def test_usage_is_noted(light):
-    """What the vendor says was billed is noted now and then; when it does not say, the rest goes on."""
+    """What the vendor says was billed is noted every half hour, across restarts too."""
     house = light(budgets=BUDGETS)
     house.vendor.used = 40
     await house.poll()
     house.vendor.used = 55
+    await house.poll(USAGE_MS / 1000 - 1)
+    assert house.ledger.usage_notes()[1].billable_records == 40
+    house = House(house.store, vendor=house.vendor, clock=house.clock)
+    await house.poll()
+    assert house.ledger.usage_notes()[1].billable_records == 40
     await house.poll(301)
     first, latest = house.ledger.usage_notes()
     assert (first.billable_records, latest.billable_records) == (40, 55)
-    house.vendor.used = AFAR
-    await house.poll(301)
-    assert (house.ledger.usage_notes()[1].billable_records, house.line.free) == (55, False)
+
+
+@pytest.mark.parametrize("error", [AFAR, VendorUnauthorized(403, "GET /v1/usage: 403")], ids=["away", "restricted key"])
+async def test_usage_that_is_not_said(house, lines, error):
+    """A key that may not ask for usage, or usage that is away, holds no question about a job, and costs one line."""
+    house = house(budgets=BUDGETS)
+    house.vendor.used = error
+    await bought(house)
+    house.vendor.finish()
+    name = await house.post(thin("job_9"))
+    house.vendor.jobs["job_9"] = document("job_9", first=2)
+    await house.process()
+    await house.reconciler.run_once()
+    assert house.line.free
+    await house.settle_all(3)
+    assert (house.state(name)[0], len(house.held()), len(lines.of("vendor.unavailable"))) == ("done", 4, 1)
+
+
+async def test_usage_that_nobody_here_explains(light, lines):
+    """What the vendor billed to nobody here is an alarm of a healthy service, after the grace; what is late is none."""
+    house = light(budgets=BUDGETS)
+    house.vendor.used = 0
+    await house.poll()
+    await bought(house)
+    house.vendor.used = 2
+    house.vendor.finish()
+    await house.poll(119)
+    house.clock.advance(USAGE_MS / 1000)
+    await house.settle_all(2)
+    assert (house.run().billed, lines.of("budget.alarm")) == (2, [])
+    house.vendor.used = 502
+    for _ in range(60):
+        await house.poll(60)
+    assert [line["alarm"] for line in lines.of("budget.alarm")] == ["usage_unexplained"]
+
+
+async def test_a_note_is_judged_before_the_next_one(light, lines):
+    """A note that nobody judged before the service stopped is judged at its next start, not replaced unseen."""
+    house = light(budgets=BUDGETS)
+    house.vendor.used = 0
+    await house.poll()
+    house.vendor.used = 500
+    await house.poll(USAGE_MS / 1000)
+    assert (house.ledger.usage_notes()[1].billable_records, lines.of("budget.alarm")) == (500, [])
+    house.clock.advance(7200)
+    await House(house.store, vendor=house.vendor, clock=house.clock).poll()
+    assert [line["alarm"] for line in lines.of("budget.alarm")] == ["usage_unexplained"]
+    assert house.ledger.usage_notes()[1].at_ms == house.clock()
+
+
+async def test_a_bill_that_came_after_the_note(light, lines):
+    """What was billed before a note and came after it is no alarm, delivered as it is."""
+    house = light(budgets=BUDGETS)
+    house.vendor.used = 0
+    await house.poll()
+    await bought(house)
+    house.vendor.finish()
+    house.vendor.used = 2
+    house.clock.advance(USAGE_MS / 1000)
+    await house.reconciler.look_around()
+    assert house.ledger.usage_notes()[1].known_records == 0
+    await house.post(full(house.vendor.jobs["job_1"]))
+    await house.process()
+    await house.deliver()
+    for _ in range(20):
+        await house.poll(60)
+    assert lines.of("budget.alarm") == []
+
+
+async def test_alarms_that_concern_what_arrived(light, lines):
+    """The service also sees what is wrong with jobs whose records all arrived: more than was asked for, or allowed."""
+    house = light(budgets=BUDGETS)
+    await bought(house)
+    house.vendor.finish()
+    await house.post(full(document("job_1", people=5)))
+    await house.settle_all()
+    assert sorted(line["alarm"] for line in lines.of("budget.alarm")) == ["over_ceiling", "received_over_asked"]
+
+
+BUG = ZeroDivisionError("a bug")
+
+
+@pytest.mark.parametrize("error", [BUG, UsageError("job_id must be 1 to 512 printable characters", hint="")], ids=["bug", "id"])  # fmt: skip
+async def test_one_job_that_cannot_be_asked_for(house, lines, error):
+    """What goes wrong with one job keeps no other from its turn, nor next pages; the job has its day, and a reason."""
+    house = house(budgets=BUDGETS, continue_pages=True)
+    for token in ("one", "two"):
+        await bought(house, max_records=4, dedupe_token=token)
+    house.vendor.finish(2)
+    real = house.vendor.read_job
+
+    async def read(job_id):
+        if job_id == "job_1":
+            raise error
+        return await real(job_id)
+
+    house.vendor.read_job = read
+    await house.settle_all(1)
+    one, two, page = house.runs()
+    assert (one.state, two.state, page.page, page.state) == ("submitted", "succeeded", 2, "submitted")
+    assert (bool(lines.of("unhandled")), house.line.free) == (error is BUG, True)
+    house.vendor.finish(3)
+    await house.settle_all(30)
+    lost = house.runs()[0]
+    assert (lost.state, len(house.held())) == ("lost", 4)
+    assert lost.reason == (f"{BROKEN}, for 24 h" if error is BUG else f"{UNREACHABLE}: {error.message}, for 24 h")
+
+
+async def test_a_bug_after_the_answer(light):
+    """A store that cannot hold what one answer says costs that job its time, and no other its turn."""
+    house = light(budgets=BUDGETS)
+    for token in ("one", "two"):
+        await bought(house, dedupe_token=token)
+        house.vendor.finish()
+    real = house.store.admit
+
+    async def admit(delivery, **settings):
+        if delivery.job_id == "job_1":
+            raise OverflowError
+        return await real(delivery, **settings)
+
+    house.store.admit = admit
+    await house.settle_all(1)
+    assert [str(run.state) for run in house.runs()] == ["submitted", "succeeded"]
+
+
+async def test_what_the_store_did_not_note(light):
+    """What became of a submission and could not be written is written in the background, and the job is asked for."""
+    house = light(budgets=BUDGETS)
+    real = house.store.submitted
+
+    async def ill(*_, **__):
+        raise StoreUnavailable("the disk is full")
+
+    house.store.submitted = ill
+    with suppress(StoreUnavailable):
+        await bought(house)
+    house.store.submitted = real
+    house.vendor.finish()
+    await house.settle_all(0.1)
+    assert (house.run().state, house.held()) == ("succeeded", BOTH)
 
 
 class Frail(MemoryStore):
@@ -374,14 +624,22 @@ class Frail(MemoryStore):
 
 
 async def test_a_store_that_fails_during_a_poll():
-    """A store that fails while a poll is let in costs a round, and no job."""
+    """A store that fails while a poll is let in costs no job, and fewer and fewer questions while it lasts."""
     house = House(Frail(), budgets=BUDGETS)
     await bought(house)
     house.vendor.finish()
     with pytest.raises(StoreUnavailable):
         await house.poll(121)
+    asked_s = []
+    for second in range(600):
+        before = len(house.vendor.reads)
+        with suppress(StoreUnavailable):
+            await house.poll(1)
+        asked_s += [second] * (len(house.vendor.reads) - before)
+    assert asked_s[:4] == [2, 7, 16, 34]
+    assert max(later - earlier for earlier, later in pairwise(asked_s)) == HOLD_MAX_S * 1.1
     house.store.ill = False
-    await house.settle_all(0.01)
+    await house.settle_all(0.1)
     assert (house.run().state, house.held()) == ("succeeded", BOTH)
 
 

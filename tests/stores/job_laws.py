@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from stibgate.domain.delivery import DeliveryState
-from stibgate.domain.job import JobState
+from stibgate.domain.job import JobState, StopReason
 from stibgate.stores import JobFilter, UsageNote
 from tests.stores.base import StoreLaws, replay
 from tests.stores.world import (
@@ -198,6 +198,34 @@ class JobLaws(StoreLaws):
         assert await store.next_poll_ms() is None
         assert await due(99) == []
 
+    async def test_what_was_given_up(self, store):
+        """Lost jobs, and those whose bill nobody asks for any more, are due only for who wants them, with the reason."""
+        for number in range(1, 6):
+            await self.bought(store, number, "1")
+        await store.lose("r3", "too late", now_ms=NOW_MS + 5)
+        for number in (1, 2):
+            await self.ended(store, number, billed=None)
+        await self.ended(store, 5)
+        for run_id in ("r1", "r2"):
+            await store.polled(run_id, next_poll_at_ms=None, reason="said nothing")
+        assert [job.reason for job in self.ledger.jobs(JobFilter(state=JobState.SUCCEEDED), limit=2)] == [
+            None,
+            "said nothing",
+        ]
+        assert await store.next_poll_ms() == NOW_MS + 60
+
+        async def due(**settings):
+            return [job.run_id for job in await store.open_polls(now_ms=NOW_MS + 60, limit=9, **settings)]
+
+        assert (await due(), await due(given_up=True)) == (["r4"], ["r1", "r2", "r3", "r4"])
+        assert [job.run_id for job in await store.open_polls(now_ms=NOW_MS, limit=2, given_up=True)] == ["r1", "r2"]
+        assert self.ledger.job("r1").given_up
+        await store.amend("j1", billed=3, next_cursor=None)
+        await self.ended(store, 2, 12, billed=4)
+        assert [(job.billed, job.reason) for job in map(self.ledger.job, ("r1", "r2"))] == [(3, None), (4, None)]
+        await self.ended(store, 3, 13)
+        assert await due(given_up=True) == ["r4"]
+
     # -- pages
 
     async def page(self, store, number, parent=None, *, result=GOOD, **fields):
@@ -234,6 +262,25 @@ class JobLaws(StoreLaws):
         await self.page(store, 4, result=BAD)
         await self.ended(store, 5, **GOOD)
         assert (await self.more(store), await self.more(store, 2)) == (["r3", "r1", "r2"], ["r3", "r1"])
+
+    @pytest.mark.parametrize(("user", "more"), [("u", []), (None, ["r1"])])
+    async def test_a_token_that_is_held(self, store, user, more):
+        """A search whose dedupe token, and user, an open run holds is not given out before that has ended."""
+        await self.page(store, 1, token="t", user="u")
+        await self.page(store, 2)
+        await self.bought(store, 3, "1", token="t", user=user)
+        assert await self.more(store) == [*more, "r2"]
+        await self.ended(store, 3)
+        assert await self.more(store) == ["r1", "r2"]
+
+    @pytest.mark.parametrize("reason", StopReason, ids=str)
+    async def test_stops_that_pass(self, store, reason):
+        """What somebody may have seen to by now stops no search for ever; what the vendor said does."""
+        await self.page(store, 1)
+        await store.stop("r1", reason)
+        assert await self.more(store) == []
+        passes = reason in {"over_budget", "needs_confirmation", "budget_gone", "no_credits", "failed"}
+        assert (await store.unstop(), await self.more(store)) == (passes, ["r1"] * passes)
 
     async def test_a_withdrawn_page(self, store):
         """A page whose run is withdrawn may be asked for again."""

@@ -160,13 +160,14 @@ class ResultLaws(StoreLaws):
         second = lookup_hash(self.ledger.hash_key, "person_id", "person_1_1")
         assert list(self.ledger.find_person([second])) == [("d1", 1)] * (count > 1)
 
-    async def test_a_replay_keeps_the_result(self, store):
-        """A delivery that is processed again is processed with what was read back."""
+    @pytest.mark.parametrize(("state", "kept"), [(QUARANTINED, None), (DeliveryState.IGNORED, b"r")])
+    async def test_a_replay_and_the_result(self, store, state, kept):
+        """What was read back of an ignored delivery serves again; of a quarantined one it is asked for anew."""
         await self.thin(store)
         await store.fetched("d1", b"r", at_ms=NOW_MS)
-        await store.process(make_processed(1, (), records=0, state=QUARANTINED, reason="envelope"))
+        await store.process(make_processed(1, (), records=0, state=state, reason="envelope"))
         await store.replay_delivery("d1", replay())
-        assert await self.ready(store) == [("d1", b"r")]
+        assert (await self.ready(store), self.ledger.result("d1")) == ([("d1", kept)], kept)
 
     # -- two keys
 

@@ -8,10 +8,11 @@ import pytest
 from stibgate.domain.budget import Budget, Period, Reason, Unit, Verdict
 from stibgate.domain.job import OPEN, Job, JobState, Reservation
 from stibgate.errors import UsageError
-from stibgate.stores import Spent
+from stibgate.stores import JobFilter, Spent
 from tests.stores.base import StoreLaws
 from tests.stores.world import CREDITS, DAY_MS, EVERY_JOB, MONTH, MONTHLY, NOW_MS, make_run, snapshot
 
+TENTH = Decimal("0.100000000001")
 TINY = Budget("tiny", CREDITS, Decimal("0.3"), Period.TOTAL)
 STATES = {
     "reserved": ("25", "0"), "doubtful": ("25", "0"), "submitted": ("25", "0"), "lost": ("25", "0"),
@@ -39,17 +40,18 @@ class RunLaws(StoreLaws):
 
     async def test_a_run_is_remembered(self, store):
         """A run that is allowed is remembered with all that it was asked, amounts to the last digit."""
-        run = make_run(1, "0.100000000001", token="t", user="u", left=75, estimated=Decimal("0.05"))
+        run = make_run(1, str(TENTH), token="t", user="u", left=75, estimated=Decimal("0.05"), confirmed=TENTH)
         assert (await store.reserve(run, TINY, confirmed=False)).decision.reason is Reason.FITS
         await self.reopen()
         assert self.ledger.job("r1") == Job(
             sequence=1, run_id="r1", job_id=None, state=JobState.RESERVED, asked=run.asked, page=1, parent_job_id=None,
             chain="r1", budget="tiny", window="total", unit=CREDITS, estimated=Decimal("0.05"),
-            ceiling=Decimal("0.100000000001"), billed=None, received=None, next_cursor=None, left=75, continued=False,
+            ceiling=TENTH, billed=None, received=None, next_cursor=None, left=75, continued=False,
             stopped=None, created_at_ms=NOW_MS, submitted_at_ms=None, ended_at_ms=None, polls=0, next_poll_at_ms=None,
             delivery_id=None, reason=None, by="me",
+            confirmed=TENTH,
         )  # fmt: skip
-        assert self.ledger.spent("tiny", "total") == Spent(Decimal("0.100000000001"), Decimal(0))
+        assert self.ledger.spent("tiny", "total") == Spent(TENTH, Decimal(0))
 
     async def test_money_is_exact(self, store):
         """Three tenths are three times a tenth, and nothing after that, not even a trillionth."""
@@ -195,3 +197,56 @@ class RunLaws(StoreLaws):
         assert "r1" in second.reason
         assert (self.ledger.job("j1").run_id, self.ledger.job("r1").stopped) == ("r1", "refused")
         assert self.ledger.spent("team", MONTH) == Spent(Decimal(0), Decimal(20))
+
+    async def test_one_next_page(self, store):
+        """A page that has a next one gets no second, whatever became of that; the first one is named."""
+        await self.bought(store, 1)
+        await self.ended(store, 1, next_cursor="c")
+        await store.reserve(make_run(2, "1", parent_run_id="r1"), MONTHLY, confirmed=False)
+        for _ in range(2):
+            before = snapshot(self.ledger)
+            said = await store.reserve(make_run(3, "1", parent_run_id="r1"), MONTHLY, confirmed=False)
+            assert said == Reservation(busy_run_id="r2")
+            assert snapshot(self.ledger) == before
+            await store.unsubmitted("r2", JobState.REFUSED, "402", now_ms=NOW_MS)
+
+    async def test_a_lost_run_goes_on(self, store):
+        """A lost run becomes its own job again, asked for at a new time; never another."""
+        await self.brought_to(store, "lost")
+        before = snapshot(self.ledger)
+        await store.submitted("r1", "j2", now_ms=NOW_MS + 20, poll_at_ms=NOW_MS + 30)
+        assert snapshot(self.ledger) == before
+        await store.submitted("r1", "j1", now_ms=NOW_MS + 20, poll_at_ms=NOW_MS + 30)
+        job = self.ledger.job("r1")
+        assert (job.state, job.job_id, job.submitted_at_ms, job.next_poll_at_ms) == (
+            "submitted", "j1", NOW_MS + 20, NOW_MS + 30,
+        )  # fmt: skip
+        assert (job.reason, job.ended_at_ms, job.polls, job.reserved) == (None, None, 0, Decimal(25))
+
+    async def test_a_lost_run_is_refused(self, store):
+        """A lost run may be refused, which frees its money, and is never doubtful; its event still counts."""
+        await self.brought_to(store, "lost")
+        assert not await store.unsubmitted("r1", JobState.DOUBTFUL, "why", now_ms=NOW_MS + 6)
+        await store.withdraw("r1")
+        assert self.ledger.job("r1").state == "lost"
+        assert await store.unsubmitted("r1", JobState.REFUSED, "given up", now_ms=NOW_MS + 7)
+        job = self.ledger.job("r1")
+        assert (job.state, job.reason, job.ended_at_ms, job.reserved) == ("refused", "given up", NOW_MS + 7, 0)
+        await self.ended(store, 1)
+        assert self.ledger.spent("team", MONTH) == Spent(Decimal(0), Decimal(20))
+
+    async def test_confirmed(self, store):
+        """Only a search that waits for a confirmation is confirmed, and goes on; the amount is kept to the last digit."""
+        await self.bought(store, 1)
+        await self.ended(store, 1, next_cursor="c")
+        before = snapshot(self.ledger)
+        for run_id in ("r1", "r9"):
+            await store.confirm(run_id, TENTH)
+        assert snapshot(self.ledger) == before
+        await store.reserve(make_run(2, "60", parent_run_id="r1"), MONTHLY, confirmed=False)
+        waiting = JobFilter(stopped="needs_confirmation")
+        assert [job.run_id for job in self.ledger.jobs(waiting, limit=None)] == ["r1"]
+        await store.confirm("r1", TENTH)
+        job = self.ledger.job("r1")
+        assert (job.stopped, job.confirmed, job.more) == (None, TENTH, True)
+        assert list(self.ledger.jobs(waiting, limit=None)) == []

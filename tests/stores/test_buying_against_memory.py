@@ -103,7 +103,8 @@ class Buying(Stores):
     def polled(self, run, due_in_ms):
         run_id = self.pick(run, self.runs())
         due_ms = None if due_in_ms is None else self.now_ms + due_in_ms
-        self.both(lambda store: store.polled(run_id, next_poll_at_ms=due_ms))
+        reason = "said nothing" if due_ms is None else None
+        self.both(lambda store: store.polled(run_id, next_poll_at_ms=due_ms, reason=reason))
 
     @rule(run=NUMBERS)
     def lose(self, run):
@@ -118,6 +119,11 @@ class Buying(Stores):
     def stop(self, run, go_on):
         run_id = self.pick(run, self.runs())
         self.both(lambda store: store.unstop() if go_on else store.stop(run_id, "empty_pages"))
+
+    @rule(run=NUMBERS)
+    def confirm(self, run):
+        run_id = self.pick(run, self.runs())
+        self.both(lambda store: store.confirm(run_id, Decimal("0.8")))
 
     @rule(records=st.integers(0, 9))
     def note(self, records):
@@ -226,6 +232,7 @@ class Buying(Stores):
         self.both(lambda store: store.awaiting(now_ms=now_ms, limit=3))
         self.both(lambda store: store.next_result_due_ms())
         self.both(lambda store: store.open_polls(now_ms=now_ms, limit=3))
+        self.both(lambda store: store.open_polls(now_ms=now_ms, limit=9, given_up=True))
         self.both(lambda store: store.next_poll_ms())
         more = self.both(lambda store: store.continuable(limit=99))
         jobs = self.ledger.jobs(EVERY_JOB, limit=None)

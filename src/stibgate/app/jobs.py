@@ -11,7 +11,7 @@ from stibgate.app.vendors import stibnite_client
 from stibgate.config import Settings
 from stibgate.domain.budget import window
 from stibgate.domain.delivery import Admission
-from stibgate.pipeline.alarms import Alarm, BudgetUse, alarms
+from stibgate.pipeline.alarms import Alarm, BudgetUse, found_in
 from stibgate.pipeline.asking import Line
 from stibgate.pipeline.errands import Errands
 from stibgate.pipeline.intake import Intake
@@ -27,7 +27,6 @@ T = TypeVar("T")
 
 ONE_TRY = Patience(tries_max=1)
 """The background has a patience of its own, kept in the store."""
-BILLS_LOOKED_AT = 2_000
 
 _DICE = random.Random()  # noqa: S311  (jitter)
 
@@ -73,8 +72,7 @@ class JobParts:
                 BudgetUse(budget, windows[name], ledger.spent(name, windows[name].name))
                 for name, budget in budgets.items()
             ]
-            bills = [*ledger.bills(limit=BILLS_LOOKED_AT, short=True)]
-            return alarms(bills, uses, ledger.usage_notes(), now_ms=moment)
+            return found_in(ledger, uses, now_ms=moment)
 
         jobs = Jobs(
             store,
@@ -93,7 +91,8 @@ class JobParts:
         self.errands = Errands(
             [ResultFetcher(store, self.client, line, on_accepted), reconciler], now_ms=now_ms
         )  # fmt: skip
-        self.desk = JobDesk(store, store.read, buyer, reconciler, budgets, now_ms, self.errands.wake)
+        takes_jobs = jobs.door is not None
+        self.desk = JobDesk(store, store.read, buyer, reconciler, budgets, now_ms, self.errands.wake, takes_jobs)
 
 
 def _door(intake: Intake, source: str | None) -> Door | None:

@@ -2,19 +2,18 @@
 
 import asyncio
 import json
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.decisions import amount_number, decision_document, exit_code_of, print_decision
+from stibgate.cli.decisions import exit_code_of, print_decision
+from stibgate.cli.job_rows import job_row, print_job, read_decision, submitted_row, why
 from stibgate.cli.operate import offline_option, operate, user
-from stibgate.cli.output import chosen, moment, open_ledger, print_rows, printable
-from stibgate.domain.budget import Decision, Reason, Suggestion, Unit, Verdict
-from stibgate.domain.job import STIBNITE, Job, JobState
-from stibgate.errors import StibgateError, UsageError, VendorError
+from stibgate.cli.output import chosen, open_ledger, print_rows, printable
+from stibgate.domain.job import JobState
+from stibgate.errors import StibgateError, UsageError, VendorError, VendorUnavailable
 
 if TYPE_CHECKING:
     from stibgate.config import Settings
@@ -89,9 +88,9 @@ def submit(
     done = operate(
         settings, "/api/v1/jobs", body, _with_jobs(settings, lambda desk: do(desk, asked)), offline=offline
     )  # fmt: skip
-    decision = _decision(done["decision"])
+    decision = read_decision(done["decision"])
     if as_json:
-        click.echo(json.dumps(_submitted_row(done, decision)))
+        click.echo(json.dumps(submitted_row(done, decision)))
     else:
         if decision is not None:
             print_decision(decision, err=True)
@@ -122,6 +121,10 @@ def list_(
     if not as_json:
         rows = [{**row, "q": _short(row["q"]), "job_id": row["job_id"] or row["run_id"]} for row in rows]
     print_rows(rows, as_json=as_json, columns=_COLUMNS, empty="no jobs")
+    if not as_json:
+        for job in found:
+            for line in why(job):
+                click.echo(printable(line))
     if len(found) == limit:
         click.echo(f"more: --cursor {found[-1].sequence}", err=True)
 
@@ -146,91 +149,80 @@ def get(*, id_: str, config: Path | None, as_json: bool) -> None:
         job = None
     job_id = id_ if job is None else job.job_id
     row: dict[str, Any] = {} if job is None else job_row(job)
-    row["vendor"] = asyncio.run(_asked(settings, job_id)) if job_id and settings.stibnite.api_key else None
-    if job is None and row["vendor"] is None:
+    row["vendor"], failure = None, None
+    if job_id and settings.stibnite.api_key:
+        try:
+            row["vendor"] = asyncio.run(_asked(settings, job_id))
+        except VendorError as error:
+            failure = error
+    elif job is None:
         raise StibgateError(
             f"the ledger has no job {id_}",
             hint="`stibgate jobs list` shows those that it has; with stibnite.api_key Stibnite is asked too.",
         )
-    if as_json:
-        click.echo(json.dumps(row))
-        return
-    for name, value in {**row, **{f"vendor {key}": said for key, said in (row.pop("vendor") or {}).items()}}.items():
-        if value is not None and name != "vendor":
-            click.echo(f"{name:22} {printable(value)}")
+    if job is not None or failure is None:
+        print_job(row, as_json=as_json)
+    if failure is not None:
+        raise failure
 
 
 @jobs.command()
 @config_option
 @json_option
+@click.option("--yes", is_flag=True, help="Confirm all pages of the searches that stopped as needs_confirmation.")
 @offline_option
-def reconcile(*, config: Path | None, as_json: bool, offline: bool) -> None:
+def reconcile(*, config: Path | None, as_json: bool, yes: bool, offline: bool) -> None:
     """Ask Stibnite for every job that has not ended, now.
 
-    What has ended comes in as a delivery, as its event would have. Searches that a budget stopped are tried again.
+    What has ended comes in as a delivery, as its event would have. Searches that a budget stopped are tried again;
+    one that may cost more with all its pages than the budget's confirm_above, and was not confirmed with them, needs
+    --yes.
     """
     from stibgate.config import load
+    from stibgate.pipeline.reconcile import UNREACHABLE
+    from stibgate.web.jobs import ReconcileBody
     from stibgate.web.jobs import reconcile as do
 
-    settings = load(config).settings
-    done = operate(settings, "/api/v1/jobs/reconcile", {}, _with_jobs(settings, do), offline=offline)
-    print_rows(done["data"], as_json=as_json, columns=("job_id", "page", "result"), empty="no job is open")
+    settings, body = load(config).settings, {"confirmed": yes}
+    asked = ReconcileBody.read(json.dumps(body))
+    done = operate(
+        settings, "/api/v1/jobs/reconcile", body, _with_jobs(settings, lambda desk: do(desk, asked)), offline=offline
+    )  # fmt: skip
+    rows = done["data"]
+    print_rows(rows, as_json=as_json, columns=("job_id", "page", "result"), empty="no job is open")
+    if rows and all(row["result"].startswith(UNREACHABLE) for row in rows):
+        raise VendorUnavailable(
+            "Stibnite could not be asked for any job", hint="`stibgate doctor` looks at the account."
+        )
 
 
 @jobs.command()
 @click.argument("run_id")
 @click.option("--job", "job_id", metavar="JOB_ID", help="The job that it became.  [default: none, it was not taken]")
+@click.option("--billed", type=int, metavar="N", help="What a job was billed that succeeded without saying so.")
 @config_option
 @offline_option
-def resolve(*, run_id: str, job_id: str | None, config: Path | None, offline: bool) -> None:
-    """Say what became of a doubtful run.
+def resolve(*, run_id: str, job_id: str | None, billed: int | None, config: Path | None, offline: bool) -> None:
+    """Say what became of a run that is doubtful, lost, or succeeded without a bill.
 
     A run is doubtful when Stibnite's answer was lost: it may have become a job, so all that it may cost stays set
-    aside. With --job it is that job; without, it is none, and its ceiling is given back.
+    aside. With --job it is that job, and asked for at once; without, it is none, and its ceiling is given back. Should
+    its event come all the same, the job is in the ledger, but in no budget.
+
+    A lost run is asked for again with --job and its own job's id; without, its ceiling is given back. An event that
+    comes later still counts, for its budget too.
     """
     from stibgate.config import load
     from stibgate.web.jobs import ResolveBody
     from stibgate.web.jobs import resolve as do
 
-    body = {"run_id": run_id, "job_id": job_id, "by": f"{user()}, by command"}
+    body = {"run_id": run_id, "job_id": job_id, "billed": billed, "by": f"{user()}, by command"}
     asked = ResolveBody.read(json.dumps(body))
     settings = load(config).settings
-    operate(
+    done = operate(
         settings, "/api/v1/jobs/resolve", body, _with_jobs(settings, lambda desk: do(desk, asked)), offline=offline
     )  # fmt: skip
-    click.echo(f"{run_id} was not taken; nothing is set aside for it" if job_id is None else f"{run_id} is {job_id}")
-
-
-def job_row(job: Job) -> dict[str, Any]:
-    """Return a job as the contract lists it."""
-    asked = job.asked or {}
-    return {
-        "job_id": job.job_id,
-        "run_id": job.run_id,
-        "provider": STIBNITE,
-        "state": job.state,
-        "page": job.page,
-        "parent_job_id": job.parent_job_id,
-        "q": asked.get("q"),
-        "limit": asked.get("limit"),
-        "max_records": asked.get("max_records"),
-        "dedupe_token": asked.get("dedupe_token"),
-        "budget": job.budget,
-        "unit": job.unit,
-        "estimated": _amount(job.estimated),
-        "ceiling": _amount(job.ceiling),
-        "billed": job.billed,
-        "received": job.received,
-        "more": job.more,
-        "stopped": job.stopped,
-        "delivery_id": job.delivery_id,
-        "submitted_at": moment(job.submitted_at_ms),
-        "ended_at": moment(job.ended_at_ms),
-        "polls": job.polls,
-        "next_poll_at": moment(job.next_poll_at_ms),
-        "reason": job.reason,
-        "by": job.by,
-    }
+    click.echo(printable(done["result"]))
 
 
 def _with_jobs(settings: "Settings", work: Any) -> Any:
@@ -245,14 +237,15 @@ def _with_jobs(settings: "Settings", work: Any) -> Any:
 
 
 async def _asked(settings: "Settings", job_id: str) -> dict[str, Any]:
-    """Return what Stibnite says of a job, without its people."""
+    """Return what Stibnite says of a job, without its people.
+
+    Raises:
+        VendorError: It does not say.
+    """
     from stibgate.app.vendors import stibnite_client
 
-    try:
-        async with stibnite_client(settings) as stibnite:
-            job = await stibnite.get_job(job_id)
-    except VendorError as error:
-        return {"error": error.message}
+    async with stibnite_client(settings) as stibnite:
+        job = await stibnite.get_job(job_id)
     page = job.pagination
     return {
         "status": job.status,
@@ -263,42 +256,6 @@ async def _asked(settings: "Settings", job_id: str) -> dict[str, Any]:
         "next_page": job.next_cursor is not None,
         "error": job.error,
     }
-
-
-def _decision(told: dict[str, Any] | None) -> Decision | None:
-    if told is None:
-        return None
-    return Decision(
-        Verdict(told["verdict"]),
-        Reason(told["reason"]),
-        told["message"],
-        Decimal(told["remaining"]),
-        tuple(
-            Suggestion(one["change"], Decimal(one["ceiling"]), Verdict(one["verdict"]))
-            for one in told["suggestions"]
-        ),
-    )  # fmt: skip
-
-
-def _submitted_row(done: dict[str, Any], decision: Decision | None) -> dict[str, Any]:
-    ceiling = amount_number(Decimal(done["ceiling"]))
-    verdict = {"decision": Verdict.ALLOW} if decision is None else decision_document(decision)
-    remaining = None if decision is None else amount_number(decision.remaining)
-    return {
-        "job_id": done["job_id"],
-        "run_id": done["run_id"],
-        "provider": STIBNITE,
-        "unit": Unit(done["unit"]),
-        "estimated": ceiling,
-        "ceiling": ceiling,
-        "budget": done["budget"],
-        "remaining_before": remaining,
-        **verdict,
-    }
-
-
-def _amount(value: Decimal | None) -> int | float | None:
-    return None if value is None else amount_number(value)
 
 
 def _short(text: str | None) -> str | None:

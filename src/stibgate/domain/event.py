@@ -8,6 +8,16 @@ JOB_FAILED = "person_search.job.failed"
 RECORDS_PUSHED = "prospecting.records.pushed"
 JOB_EVENTS = frozenset({JOB_SUCCEEDED, JOB_FAILED})
 
+ID_CHARS_MAX = 512
+BILLED_MAX = 10**9
+"""No job, and no push, is billed for more records."""
+
+
+def askable(id_: str) -> bool:
+    """Return whether *id_* can be asked for by its name: 1 to 512 printable characters that are one path segment."""
+    one_segment = id_.strip() == id_ and id_ not in {"", ".", ".."}
+    return one_segment and len(id_) <= ID_CHARS_MAX and id_.isprintable()
+
 
 class QuarantineReason(StrEnum):
     """Why an authentic delivery was not understood (a closed set)."""
@@ -25,7 +35,14 @@ class QuarantineReason(StrEnum):
     @property
     def awaits_result(self) -> bool:
         """Whether the job as the vendor has it would mend it."""
-        return self in {self.RECORDS_MISSING, self.JOB_UNFINISHED, self.READBACK_FAILED}
+        return self in {
+            self.ENVELOPE,
+            self.RECORDS_MISSING,
+            self.PROCESSING,
+            self.JOB_UNKNOWN,
+            self.JOB_UNFINISHED,
+            self.READBACK_FAILED,
+        }
 
 
 @dataclass(frozen=True, slots=True)

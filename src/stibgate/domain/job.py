@@ -45,6 +45,8 @@ class StopReason(StrEnum):
     CURSOR_REPEATED = "cursor_repeated"
     EMPTY_PAGES = "empty_pages"
     REFUSED = "refused"
+    NO_CREDITS = "no_credits"  # at the vendor
+    FAILED = "failed"  # its next page could not even be asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class NewRun:
         by: Who asked for it.
         left: How many records it and its later pages may bring; None for no limit.
         parent_run_id: The run whose next page this is.
-        whole: What it may cost with its later pages, when they follow by themselves.
+        whole: What a person is asked to confirm where that is more than the ceiling: the whole search.
+        confirmed: How much of the whole search is said yes to when this run is allowed, by its budget or a person.
     """
 
     run_id: str
@@ -72,6 +75,7 @@ class NewRun:
     left: int | None = None
     parent_run_id: str | None = None
     whole: Decimal | None = None
+    confirmed: Decimal | None = None
 
     @property
     def dedupe_key(self) -> tuple[str, str | None] | None:
@@ -86,7 +90,8 @@ class Reservation:
 
     Attributes:
         decision: What the budget said; None for a run that names no budget.
-        busy_run_id: The open run with the same dedupe token, which must end first; nothing was reserved then.
+        busy_run_id: The open run with the same dedupe token, which must end first, or the one that is this next page
+            already; nothing was reserved then.
     """
 
     decision: Decision | None = None
@@ -133,7 +138,8 @@ class Job:
         polls: How often the vendor was asked in vain.
         next_poll_at_ms: When it is asked next; None for never.
         delivery_id: The delivery that brought its end.
-        reason: Why it is refused, doubtful, failed or lost; one line.
+        reason: Why it is refused, doubtful, failed or lost, or why nobody asks for its bill any more; one line.
+        confirmed: As in `NewRun`.
     """
 
     sequence: int
@@ -163,6 +169,13 @@ class Job:
     delivery_id: str | None
     reason: str | None
     by: str
+    confirmed: Decimal | None = None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody asks the vendor by itself any more, although there is something to learn."""
+        unknown = self.state is JobState.SUBMITTED or (self.state is JobState.SUCCEEDED and self.billed is None)
+        return self.state is JobState.LOST or (unknown and self.next_poll_at_ms is None)
 
     @property
     def reserved(self) -> Decimal:

@@ -9,12 +9,10 @@ Source: Stibnite, POST /v1/prospecting/sessions/{search_id}/push; GET /v1/person
 
 from typing import Any
 
-from stibgate.domain.event import QuarantineReason
+from stibgate.domain.event import BILLED_MAX, ID_CHARS_MAX, QuarantineReason, askable
 from stibgate.errors import NotUnderstood
 
-ID_CHARS_MAX = 512
 ERROR_CHARS_MAX = 500
-BILLED_MAX = 10**9
 _INT_BITS_MAX = 1024
 _ONLY_OBJECTS = frozenset({dict})
 
@@ -38,16 +36,16 @@ def find_job_id(document: dict[str, Any]) -> str | None:
     which could be a different thing's.
 
     Raises:
-        NotUnderstood: What stands there is not a printable text of 1 to 512 characters.
+        NotUnderstood: What stands there is no id that the vendor can be asked for (`domain.event.askable`).
     """
     for holder, names in _holders(document):
         for name in names:
             value = holder.get(name)
             if value is None:
                 continue
-            if isinstance(value, str) and _usable(value):
+            if isinstance(value, str) and askable(value):
                 return value
-            raise not_documented("the job id is not a text of 1 to 512 characters")
+            raise not_documented("the job id is not a text of 1 to 512 characters that can stand in a path")
     return None
 
 
@@ -55,7 +53,7 @@ def require_job_id(document: dict[str, Any]) -> str:
     """Return the job's id.
 
     Raises:
-        NotUnderstood: There is none, or it is not a text of 1 to 512 characters.
+        NotUnderstood: There is none, or it is not `domain.event.askable`.
     """
     found = find_job_id(document)
     if found is None:
@@ -116,9 +114,9 @@ def find_billed(document: dict[str, Any]) -> int | None:
 
 
 def find_next_cursor(document: dict[str, Any]) -> str | None:
-    """Return where the job's next page begins, or None when there is none or nobody says so."""
+    """Return where the job's next page begins, or None when there is none or nobody says so; a blank is nothing."""
     cursors = (_child(holder, "pagination").get("next_cursor") for holder, _ in _holders(document))
-    return next((cursor for cursor in cursors if isinstance(cursor, str) and cursor), None)
+    return next((cursor for cursor in cursors if isinstance(cursor, str) and cursor.strip()), None)
 
 
 def _holders(document: dict[str, Any]) -> tuple[tuple[dict[str, Any], tuple[str, ...]], ...]:

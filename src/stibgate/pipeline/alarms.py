@@ -12,13 +12,18 @@ from enum import StrEnum
 from stibgate.domain.budget import Budget, Window, format_amount
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.event import QuarantineReason
-from stibgate.domain.job import Job
-from stibgate.stores import Bill, Spent, UsageNote
+from stibgate.domain.job import Job, JobState
+from stibgate.stores import Bill, Ledger, Spent, UsageNote
 
 NEAR = Decimal("0.8")
 """Which part of a budget's limit is near its end."""
 GRACE_MS = 15 * 60_000
 """How old the latest note of usage must be: until then a bill may be known to the vendor and not yet to us."""
+RECENT = 1_000
+"""Of how many bills all alarms are looked for."""
+SHORT = 2_000
+LATER = 5_000
+"""Of how many bills since the latest note of usage it is judged; with more, the note is too old to say anything."""
 
 
 class AlarmKind(StrEnum):
@@ -29,6 +34,8 @@ class AlarmKind(StrEnum):
     OVER_ASKED = "received_over_asked"
     COUNTS_DIFFER = "counts_differ"
     USAGE_UNEXPLAINED = "usage_unexplained"
+    JOB_LOST = "job_lost"
+    BILL_UNKNOWN = "bill_unknown"
     BUDGET_NEAR = "budget_80"
     BUDGET_EXHAUSTED = "budget_100"
 
@@ -87,6 +94,18 @@ class BudgetUse:
         return BudgetState.NEAR if self.used >= self.budget.limit * NEAR else BudgetState.OK
 
 
+def found_in(ledger: Ledger, budgets: Iterable[BudgetUse], *, now_ms: int) -> Sequence[Alarm]:
+    """Return the alarms that *ledger* and *budgets* give rise to now, as far back as can be looked at again and again.
+
+    What misses records is looked for in all bills, all else in the newest, usage in those since its latest note.
+    """
+    notes = ledger.usage_notes()
+    later = [] if notes is None else ledger.bills(limit=LATER, since_ms=notes[1].at_ms)
+    looked_at = (*ledger.bills(limit=RECENT), *later, *ledger.bills(limit=SHORT, short=True))
+    bills = {bill.sequence: bill for bill in looked_at}
+    return alarms(bills.values(), budgets, notes if len(later) < LATER else None, now_ms=now_ms)
+
+
 def alarms(
     bills: Iterable[Bill],
     budgets: Iterable[BudgetUse] = (),
@@ -129,6 +148,7 @@ def _of_bill(bill: Bill) -> Iterator[Alarm]:
 
 
 def _of_job(bill: Bill, job: Job) -> Iterator[Alarm]:
+    yield from _of_its_end(bill, job)
     if job.ceiling is not None and job.settled > job.ceiling:
         yield Alarm(
             AlarmKind.OVER_CEILING,
@@ -149,6 +169,26 @@ def _of_job(bill: Bill, job: Job) -> Iterator[Alarm]:
             bill.at_ms,
             _about(bill),
         )
+
+
+def _of_its_end(bill: Bill, job: Job) -> Iterator[Alarm]:
+    """Yield an alarm when nobody asks any more how *job* ended, or what it was billed."""
+    if job.state is JobState.LOST:
+        kind, stands, flag = AlarmKind.JOB_LOST, "is lost, and whether it was billed is not known", ""
+    elif job.state is JobState.SUCCEEDED and job.billed is None and job.next_poll_at_ms is None:
+        kind, stands, flag = AlarmKind.BILL_UNKNOWN, "succeeded, and nobody said what was billed", " --billed N"
+    else:
+        return
+    aside = f"; {format_amount(job.ceiling)} stay set aside" if job.ceiling else ""
+    yield Alarm(
+        kind,
+        f"{kind}:{_name(bill)}",
+        f"{_subject(bill)} {stands}{aside}",
+        "`stibgate jobs reconcile` asks the vendor again;"
+        f" `stibgate jobs resolve {job.run_id}{flag}` ends it by your word.",
+        bill.at_ms,
+        _about(bill),
+    )
 
 
 def _asked(job: Job) -> int | None:
@@ -206,11 +246,11 @@ def _of_usage(first: UsageNote, latest: UsageNote, bills: Iterable[Bill], now_ms
 
 
 def _later(bill: Bill, noted_ms: int) -> Decimal:
-    """Return what the vendor may have counted at *noted_ms* although we did not: it came later, or is to come."""
+    """Return what the vendor may have counted at *noted_ms* although we did not: it came then or later, or will."""
     if bill.job is not None:
         ended = bill.job.ended_at_ms
-        return bill.job.reserved if ended is None or ended <= noted_ms else max(bill.job.settled, bill.job.reserved)
-    came = bill.delivery is not None and bill.delivery.received_at_ms > noted_ms
+        return bill.job.reserved if ended is None or ended < noted_ms else max(bill.job.settled, bill.job.reserved)
+    came = bill.delivery is not None and bill.delivery.received_at_ms >= noted_ms
     return Decimal(bill.billed or 0) if came else Decimal(0)
 
 

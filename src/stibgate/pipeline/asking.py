@@ -1,16 +1,18 @@
 """Asking the vendor in the background: which calls there are, and when to leave it alone.
 
 A failure that would meet every question (no connection, a wrong key, a web page in place of an answer) holds all of
-them for a while, so that an outage costs one question in a minute and one line in the log, not one for each job.
+them for a while, so that an outage costs one question in a minute and one line in the log, not one for each job. So
+does a store that cannot keep the answers. What concerns one question only holds nobody else.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
-from stibgate.errors import VendorError, VendorRefused, VendorUnauthorized, VendorUnavailable
+from stibgate.errors import StoreError, VendorError, VendorRefused, VendorUnauthorized, VendorUnavailable
 from stibgate.vendors.stibnite import Job, NewJob, Usage
 
 log = structlog.get_logger("stibgate.vendors")
@@ -22,7 +24,8 @@ HOLD_FIRST_S = 2.0
 HOLD_MAX_S = 60.0
 HOLD_UNAUTHORIZED_S = 60.0
 UNKNOWN_TRIES = 4
-"""So often a job that the vendor does not know is asked for: its own copies may not agree in the first moments."""
+UNKNOWN_MS = 600_000
+"""So often and so long a refusal is doubted: the vendor's copies may not agree at first, or the key be another's."""
 
 
 class JobApi(Protocol):
@@ -55,6 +58,7 @@ class Line:
     jitter: Callable[[], float]
     free_at_ms: int = 0
     _failures: int = 0
+    _unkept: int = 0
     _told: str = field(default="")
 
     @property
@@ -73,32 +77,55 @@ class Line:
             return
         if self.free:
             self._failures += 1  # questions that were under way together failed together
-        pause_s = min(HOLD_FIRST_S * 2.0 ** max(self._failures - 1, 0), HOLD_MAX_S)
+        pause_s = _growing_s(self._failures)
         if isinstance(error, VendorUnauthorized):
             pause_s = HOLD_UNAUTHORIZED_S
         if isinstance(error, VendorUnavailable) and error.retry_after_s is not None:
             pause_s = max(pause_s, error.retry_after_s)
-        self.free_at_ms = max(self.free_at_ms, self.now_ms() + round(pause_s * (1 + self.jitter() / 5) * 1000))
+        self._hold(pause_s)
         if error.message != self._told:
             self._told = error.message
             log.warning("vendor.unavailable", error=error.message, hint=error.hint, retry_after_s=round(pause_s, 1))
 
+    async def ask(self, questions: Sequence[Awaitable[object]]) -> None:
+        """Return when all *questions* have come to an end; then the first failure among them is raised.
+
+        Should the store not have kept what came of one, nobody asks for a while: the same answers would come again.
+        """
+        results = await asyncio.gather(*questions, return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if any(isinstance(failure, StoreError) for failure in failures):
+            self._unkept += 1
+            self._hold(_growing_s(self._unkept))
+        elif questions:
+            self._unkept = 0
+        for failure in failures:
+            raise failure
+
+    def _hold(self, pause_s: float) -> None:
+        self.free_at_ms = max(self.free_at_ms, self.now_ms() + round(pause_s * (1 + self.jitter() / 5) * 1000))
+
 
 class Refusals:
-    """How often in a row the vendor refused a question; an answer, or none at all, begins anew."""
+    """How often in a row, and since when, the vendor refused a question; an answer, or none at all, begins anew."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
+        self._rows: dict[str, tuple[int, int]] = {}
 
-    def enough(self, name: str, error: VendorError | None) -> bool:
-        """Note what came of the question *name*; return whether it was refused often enough to be believed."""
+    def enough(self, name: str, error: VendorError | None, *, now_ms: int) -> bool:
+        """Note what came of the question *name*; return whether it was refused often and long enough to be believed."""
         if not isinstance(error, VendorRefused):
-            self._counts.pop(name, None)
+            self._rows.pop(name, None)
             return False
-        count = self._counts.pop(name, 0) + 1
-        if count < UNKNOWN_TRIES:
-            self._counts[name] = count
-        return count >= UNKNOWN_TRIES
+        count, since_ms = self._rows.pop(name, (0, now_ms))
+        if count + 1 >= UNKNOWN_TRIES and now_ms - since_ms >= UNKNOWN_MS:
+            return True
+        self._rows[name] = count + 1, since_ms
+        return False
+
+
+def _growing_s(failures: int) -> float:
+    return min(HOLD_FIRST_S * 2.0 ** min(max(failures - 1, 0), 60), HOLD_MAX_S)
 
 
 def pause_ms(first_s: float, tries: int, longest_s: float, *, jitter: float) -> int:

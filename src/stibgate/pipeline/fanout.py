@@ -142,6 +142,9 @@ class Fanout:
         delivery, document = accepted.delivery, parse(accepted.result or accepted.body)
         event_type = delivery.event_type if accepted.result is None else ended_as(document)
         reader = READERS[event_type]
+        from_vendor = accepted.result is not None or delivery.via == VIA_POLL
+        if from_vendor and event_type == JOB_SUCCEEDED and reader.read(document).thin:
+            raise NotUnderstood(QuarantineReason.RECORDS_MISSING, "a succeeded job without its records")
         job = reader.job_result(document)
         if accepted.result is not None and delivery.event_type == JOB_FAILED and job is not None and job.succeeded:
             return await self._hand_over(delivery, job, accepted.result)

@@ -2,12 +2,16 @@
 
 The money is set aside before the vendor is asked, and given back only when the vendor surely did not take the job.
 When nobody knows (no answer, half of one), the run is doubtful and its ceiling stays set aside until a person says
-what became of it. Source: Stibnite Person Data API, "Create async person search job".
+what became of it. What the store could not note about a run makes it doubtful too, and is noted as soon as it can be.
+Source: Stibnite Person Data API, "Create async person search job".
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -66,6 +70,7 @@ class Buyer:
         poll_after_ms: How long after its submission a job is asked for, should its event not come.
         on_taken: Called when the vendor has a job; events that came before it may go on.
         continue_pages: Whether later pages follow by themselves; then a person confirms what all of them may cost.
+        under_way: The runs that are being submitted at this moment.
     """
 
     book: JobBook
@@ -76,6 +81,8 @@ class Buyer:
     poll_after_ms: int
     on_taken: Callable[[], None] = lambda: None
     continue_pages: bool = False
+    under_way: set[str] = field(default_factory=set)
+    _owed: dict[str, Callable[[], Awaitable[object]]] = field(default_factory=dict)
 
     async def submit(self, wanted: NewJob, budget: Budget | None, *, confirmed: bool, by: str) -> Purchase:
         """Submit *wanted* if *budget* allows it; no page is larger than what is left of `max_records`.
@@ -89,13 +96,16 @@ class Buyer:
         """
         most = wanted.max_records or wanted.limit
         capped = replace(wanted, max_records=most, limit=min(wanted.limit, most))
-        return await self._buy(capped, budget, confirmed=confirmed, by=by, left=most)
+        whole = most * UNITS_PER_RECORD if self.continue_pages else None
+        told = capped.limit * UNITS_PER_RECORD if whole is None else whole
+        run = self._run(capped, by, left=most, whole=whole, confirmed=told)
+        return await self._buy(run, capped, budget, confirmed=confirmed, tries=TRIES)
 
     async def next_page(self, job: Job, budget: Budget | None) -> Purchase | None:
         """Submit the page after *job*'s within its budget; None when a job with its dedupe token must end first.
 
-        Whoever confirmed the first page confirmed all of them. The vendor is asked once: whoever goes on in the
-        background comes again.
+        It is confirmed when its whole search is (`Job.confirmed`), and else the whole search is held against the
+        budget's `confirm_above`. The vendor is asked once: whoever goes on in the background comes again.
 
         Raises:
             VendorError: It was not submitted, or (`maybe_done`) nobody knows.
@@ -104,8 +114,18 @@ class Buyer:
         left = None if job.left is None else job.left - (job.received or 0)
         limit = asked.limit if left is None else min(asked.limit, left)
         wanted = replace(asked, cursor=job.next_cursor, limit=limit)
+        search = whole_search(job)
+        within = job.confirmed is not None and search <= job.confirmed
+        run = self._run(
+            wanted,
+            job.by,
+            left=left,
+            parent_run_id=job.run_id,
+            whole=None if within else search,
+            confirmed=job.confirmed if within else search,
+        )
         try:
-            return await self._buy(wanted, budget, confirmed=True, by=job.by, left=left, parent=job)
+            return await self._buy(run, wanted, budget, confirmed=within, tries=1)
         except JobBusy:
             return None
 
@@ -115,84 +135,152 @@ class Buyer:
         await self.book.submitted(run_id, job_id, now_ms=now_ms, poll_at_ms=now_ms + poll_after_ms)
         self.on_taken()
 
+    async def catch_up(self) -> None:
+        """Note what the store did not take when it should have; what it still does not take stays owed."""
+        for run_id, write in list(self._owed.items()):
+            if run_id not in self.under_way:
+                with suppress(StoreError):
+                    await write()
+                    self._owed.pop(run_id, None)
+
+    def _run(self, wanted: NewJob, by: str, *, left: int | None, **fields: Any) -> NewRun:
+        ceiling = wanted.limit * UNITS_PER_RECORD
+        unit = Unit.STIBNITE_CREDIT_UNIT
+        return NewRun(self.new_id(), wanted.body(), unit, ceiling, ceiling, self.now_ms(), by, left, **fields)
+
     async def _buy(
-        self,
-        wanted: NewJob,
-        budget: Budget | None,
-        *,
-        confirmed: bool,
-        by: str,
-        left: int | None,
-        parent: Job | None = None,
+        self, run: NewRun, wanted: NewJob, budget: Budget | None, *, confirmed: bool, tries: int
     ) -> Purchase:
-        ceiling, unit = wanted.limit * UNITS_PER_RECORD, Unit.STIBNITE_CREDIT_UNIT
-        parent_run_id = None if parent is None else parent.run_id
-        whole = left * UNITS_PER_RECORD if self.continue_pages and left is not None else None
-        run = NewRun(
-            self.new_id(), wanted.body(), unit, ceiling, ceiling, self.now_ms(), by, left, parent_run_id, whole
-        )
-        reservation = await self.book.reserve(run, budget, confirmed=confirmed)
-        if reservation.busy_run_id is not None:
-            raise JobBusy(
-                f"another job with this dedupe token is open: {reservation.busy_run_id}",
-                hint="Two at once could be billed for the same people. Try again when it has ended: `jobs list`.",
-            )
-        decision = reservation.decision
-        if decision is not None and decision.verdict is not Verdict.ALLOW:
-            log.warning(
-                "budget.denied",
-                budget=budget.name if budget else None,
-                run_id=parent_run_id,
-                reason=str(decision.reason),
-                estimated=format_amount(ceiling),
-                remaining=format_amount(max(decision.remaining, Decimal(0))),
-            )
-            return Purchase(run.run_id, None, unit, ceiling, _with_suggestion(decision, budget, run))
-        job_id = await self._send(run, wanted, tries=TRIES if parent is None else 1)
+        await self.catch_up()
+        self.under_way.add(run.run_id)
+        try:
+            decision = await self._reserve(run, budget, confirmed=confirmed)
+            if decision is not None and decision.verdict is not Verdict.ALLOW:
+                _log_denied(decision, budget, run)
+                return Purchase(run.run_id, None, run.unit, run.ceiling, _with_suggestion(decision, budget, run))
+            job_id = await self._send(run, wanted, tries=tries)
+        finally:
+            self.under_way.discard(run.run_id)
         log.info(
             "job.submitted",
             job_id=job_id,
             run_id=run.run_id,
             budget=budget.name if budget else None,
-            estimated=format_amount(ceiling),
+            estimated=format_amount(run.ceiling),
         )
-        return Purchase(run.run_id, job_id, unit, ceiling, decision)
+        return Purchase(run.run_id, job_id, run.unit, run.ceiling, decision)
+
+    async def _reserve(self, run: NewRun, budget: Budget | None, *, confirmed: bool) -> Decision | None:
+        try:
+            reservation = await self.book.reserve(run, budget, confirmed=confirmed)
+        except BaseException:
+            # Nobody waited for the commit, and it may still come; the store works in order, so this comes after it.
+            with suppress(StoreError):
+                await self._note(run.run_id, partial(self.book.withdraw, run.run_id), "could not be reserved in time")
+            raise
+        if reservation.busy_run_id is not None:
+            raise JobBusy(
+                f"another job with this dedupe token is open: {reservation.busy_run_id}",
+                hint="Two at once could be billed for the same people. Try again when it has ended: `jobs list`.",
+            )
+        return reservation.decision
 
     async def _send(self, run: NewRun, wanted: NewJob, *, tries: int) -> str:
         """Return the vendor's id of the job; what surely was not taken is asked again a few times."""
         number = 1
-        while True:
-            try:
-                job_id = (await self.api.create_job(wanted)).job_id
-                break
-            except VendorError as error:
-                wait_s = _wait_s(error, number) if number < tries else None
-                if wait_s is None:
-                    await self._not_sent(run, error)
-                    raise
-                await self.sleep(wait_s)
-                number += 1
-        try:
-            await self.taken(run.run_id, job_id, poll_after_ms=self.poll_after_ms)
-        except StoreError as error:
-            hint = f"When the store works again: `stibgate jobs resolve {run.run_id} --job {job_id}`."
-            log.error("store.error", run_id=run.run_id, job_id=job_id, error=error.message, hint=hint)  # noqa: TRY400
-            raise
+        while (job_id := await self._asked(run, wanted, last=number >= tries, number=number)) is None:
+            number += 1
+        take = partial(self.taken, run.run_id, job_id, poll_after_ms=self.poll_after_ms)
+        await self._note(run.run_id, take, f"became job {job_id}, which could not be noted", job_id=job_id)
         return job_id
 
+    async def _asked(self, run: NewRun, wanted: NewJob, *, last: bool, number: int) -> str | None:
+        """Return the vendor's id of the job; None, after a pause, when it may be asked again."""
+        try:
+            return (await self.api.create_job(wanted)).job_id
+        except VendorError as error:
+            wait_s = None if last else _wait_s(error, number)
+            if wait_s is None:
+                await self._not_sent(run, error)
+                raise
+        except BaseException as error:
+            doubt = f"was cut off while the vendor was asked: {type(error).__name__}"
+            with suppress(StoreError):
+                await self._note(run.run_id, self._as(run, JobState.DOUBTFUL, doubt), doubt)
+            raise
+        try:
+            await self.sleep(wait_s)
+        except BaseException:
+            with suppress(StoreError):
+                await self._note(run.run_id, partial(self.book.withdraw, run.run_id), "was cut off before it was sent")
+            raise
+        return None
+
     async def _not_sent(self, run: NewRun, error: VendorError) -> None:
-        now_ms, reason = self.now_ms(), error.message[:REASON_CHARS_MAX]
+        reason = error.message[:REASON_CHARS_MAX]
         if error.maybe_done:
-            await self.book.unsubmitted(run.run_id, JobState.DOUBTFUL, reason, now_ms=now_ms)
+            write = self._as(run, JobState.DOUBTFUL, reason)
             error.hint = (
                 f"Run {run.run_id} is doubtful, and all that it may cost stays set aside. When its job shows up, or"
                 f" surely does not exist: `stibgate jobs resolve {run.run_id} [--job JOB_ID]`."
             )
         elif isinstance(error, VendorRefused):
-            await self.book.unsubmitted(run.run_id, JobState.REFUSED, reason, now_ms=now_ms)
+            write = self._as(run, JobState.REFUSED, reason)
         else:
-            await self.book.withdraw(run.run_id)
+            write = partial(self.book.withdraw, run.run_id)
             error.hint = f"{error.hint} Nothing was submitted, and nothing is set aside."
+        try:
+            await self._note(run.run_id, write, reason)
+        except StoreError as failed:
+            error.hint = f"The store failed too: {failed.message}. {failed.hint}"
+
+    def _as(self, run: NewRun, state: JobState, reason: str) -> Callable[[], Awaitable[object]]:
+        return partial(self.book.unsubmitted, run.run_id, state, reason, now_ms=self.now_ms())
+
+    async def _note(
+        self, run_id: str, write: Callable[[], Awaitable[object]], doubt: str, *, job_id: str | None = None
+    ) -> None:
+        """Do *write*. Until it is done the run is doubtful, because of *doubt*, and `catch_up` does it again.
+
+        Raises:
+            StoreError: It was not done.
+        """
+        self._owed[run_id] = write
+        try:
+            await write()
+        except BaseException as error:
+            with suppress(StoreError):
+                await self._as_doubtful(run_id, doubt)
+            if isinstance(error, StoreError):
+                error.hint = (
+                    f"It is noted by itself when the store works again; by hand: `stibgate jobs resolve {run_id}"
+                    f"{'' if job_id is None else f' --job {job_id}'}`."
+                )
+                log.error("store.error", run_id=run_id, job_id=job_id, error=error.message, hint=error.hint)  # noqa: TRY400
+            raise
+        self._owed.pop(run_id, None)
+
+    async def _as_doubtful(self, run_id: str, doubt: str) -> None:
+        await self.book.unsubmitted(run_id, JobState.DOUBTFUL, doubt[:REASON_CHARS_MAX], now_ms=self.now_ms())
+
+
+def whole_search(job: Job) -> Decimal:
+    """Return what the search of *job* may cost with all its pages."""
+    asked = job.asked or {}
+    return (asked.get("max_records") or asked.get("limit") or 0) * UNITS_PER_RECORD
+
+
+def _log_denied(decision: Decision, budget: Budget | None, run: NewRun) -> None:
+    more = run.parent_run_id is not None and decision.verdict is Verdict.NEEDS_CONFIRMATION
+    log.warning(
+        "budget.denied",
+        budget=budget.name if budget else None,
+        run_id=run.parent_run_id,
+        reason=str(decision.reason),
+        estimated=format_amount(run.ceiling),
+        remaining=format_amount(max(decision.remaining, Decimal(0))),
+        hint="`stibgate jobs reconcile --yes` confirms all its pages." if more else None,
+    )
 
 
 def _wait_s(error: VendorError, number: int) -> float | None:

@@ -1,20 +1,21 @@
 """Completes job events: gets the job that an event tells of, so that its records come from the vendor itself.
 
 Reading a job bills nothing and changes nothing, so it is repeated until the job is there. A job that does not end,
-is not known or cannot be read puts its delivery into quarantine with the reason; nothing is thrown away, and a
-replay begins anew. Source: Stibnite Person Data API, "Get async person search job".
+is not known, cannot be read or never has its records puts its delivery into quarantine with the reason; nothing is
+thrown away, and a replay begins anew. What goes wrong with one is no matter of the others.
+Source: Stibnite Person Data API, "Get async person search job".
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
 
 from stibgate.domain.event import QuarantineReason
-from stibgate.errors import VendorError, VendorRefused
+from stibgate.errors import StoreError, UsageError, VendorError, VendorRefused
 from stibgate.pipeline.asking import AT_ONCE, GIVE_UP_MS, JobApi, Line, Refusals, pause_ms
 from stibgate.stores import Awaited, Queue
+from stibgate.vendors.stibnite import Job
 
 log = structlog.get_logger("stibgate.readback")
 
@@ -44,7 +45,7 @@ class ResultFetcher:
         if not self.line.free:
             return False
         due = await self.queue.awaiting(now_ms=self.line.now_ms(), limit=AT_ONCE)
-        await asyncio.gather(*(self._fetch(one) for one in due))
+        await self.line.ask([self._fetch(one) for one in due])
         return bool(due)
 
     async def next_due_ms(self) -> int | None:
@@ -54,19 +55,44 @@ class ResultFetcher:
 
     async def _fetch(self, awaited: Awaited) -> None:
         try:
+            await self._ask(awaited)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("unhandled", delivery_id=awaited.delivery_id, job_id=awaited.job_id)
+            self._refused(awaited, None)
+            await self._again(awaited, QuarantineReason.READBACK_FAILED)
+
+    async def _ask(self, awaited: Awaited) -> None:
+        try:
             job, body = await self.api.read_job(awaited.job_id)
         except VendorError as error:
             self.line.failed(error)
             unknown = isinstance(error, VendorRefused) and error.status == 404
             reason = QuarantineReason.JOB_UNKNOWN if unknown else QuarantineReason.READBACK_FAILED
-            await self._again(awaited, reason, now=self._refusals.enough(awaited.delivery_id, error))
-            return
-        self.line.answered()
-        self._refusals.enough(awaited.delivery_id, None)
-        if not job.ended or job.job_id != awaited.job_id:
-            reason = QuarantineReason.READBACK_FAILED if job.ended else QuarantineReason.JOB_UNFINISHED
-            await self._again(awaited, reason)
-            return
+            await self._again(awaited, reason, now=self._refused(awaited, error), error=error.message)
+        except UsageError as error:  # an id that was stored before such ids were refused
+            await self._again(awaited, QuarantineReason.READBACK_FAILED, now=True, error=error.message)
+        else:
+            self.line.answered()
+            self._refused(awaited, None)
+            await self._answered(awaited, job, body)
+
+    def _refused(self, awaited: Awaited, error: VendorError | None) -> bool:
+        return self._refusals.enough(awaited.delivery_id, error, now_ms=self.line.now_ms())
+
+    async def _answered(self, awaited: Awaited, job: Job, body: bytes) -> None:
+        """Keep *body* when it is the job's end with all that belongs to it; else ask again."""
+        if job.job_id != awaited.job_id:
+            await self._again(awaited, QuarantineReason.READBACK_FAILED)
+        elif not job.ended:
+            await self._again(awaited, QuarantineReason.JOB_UNFINISHED)
+        elif job.lacks_rows:
+            await self._again(awaited, QuarantineReason.RECORDS_MISSING)
+        else:
+            await self._keep(awaited, job, body)
+
+    async def _keep(self, awaited: Awaited, job: Job, body: bytes) -> None:
         now_ms = self.line.now_ms()
         if await self.queue.fetched(awaited.delivery_id, body, at_ms=now_ms):
             log.info(
@@ -79,7 +105,9 @@ class ResultFetcher:
             )
             self.on_fetched()
 
-    async def _again(self, awaited: Awaited, reason: QuarantineReason, *, now: bool = False) -> None:
+    async def _again(
+        self, awaited: Awaited, reason: QuarantineReason, *, now: bool = False, error: str | None = None
+    ) -> None:
         """Try again later, or quarantine with *reason*: *now*, or when it has been tried for a day."""
         now_ms = self.line.now_ms()
         if not now and now_ms - awaited.since_ms < GIVE_UP_MS:
@@ -88,4 +116,4 @@ class ResultFetcher:
             return
         if await self.queue.abandon_result(awaited.delivery_id, reason, at_ms=now_ms):
             delivery_id, job_id = awaited.delivery_id, awaited.job_id
-            log.warning("delivery.quarantined", delivery_id=delivery_id, job_id=job_id, reason=reason)
+            log.warning("delivery.quarantined", delivery_id=delivery_id, job_id=job_id, reason=reason, error=error)

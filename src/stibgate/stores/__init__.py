@@ -6,6 +6,7 @@ only read returns after what it did is durable: committed, and synced when `stor
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from stibgate.domain.backoff import Policy
@@ -117,7 +118,7 @@ class Queue(Protocol):
     async def fetched(self, delivery_id: str, result: bytes, *, at_ms: int) -> bool:
         """Keep the job as it was read back; the delivery is processed with it.
 
-        That is so for an accepted delivery, and for one that is quarantined because its records were missing
+        That is so for an accepted delivery, and for one that is quarantined for what the vendor's own word mends
         (`QuarantineReason.awaits_result`), which is accepted again.
 
         Returns:
@@ -188,14 +189,15 @@ class JobBook(Protocol):
         """Set aside what *run* may cost, if `domain.budget.decide` allows it; then the run is `reserved`.
 
         The window's sum and the new reservation are one transaction, so no two runs can have the same money. A run
-        without a budget is always allowed. Nothing is written for a run that is not allowed, except that its parent
+        without a budget is always allowed. A page that has a next one already gets no second
+        (`Reservation.busy_run_id`). Nothing is written for a run that is not allowed, except that its parent
         is stopped (`over_budget`, `needs_confirmation`); of one that is allowed, the parent is continued.
         Of two runs with one dedupe token (and user) only one is open (`domain.job.OPEN`) at a time.
         """
         ...
 
     async def submitted(self, run_id: str, job_id: str, *, now_ms: int, poll_at_ms: int) -> None:
-        """Note that the vendor took a reserved or doubtful run as *job_id*.
+        """Note that the vendor took a reserved or doubtful run as *job_id*; or that a lost one, which is it, goes on.
 
         What an event said of the job meanwhile counts for the run: the row of its adoption becomes this run's. A
         delivery that was quarantined because nobody knew the job (`job_unknown`) is accepted again.
@@ -205,7 +207,8 @@ class JobBook(Protocol):
     async def unsubmitted(self, run_id: str, state: JobState, reason: str, *, now_ms: int) -> bool:
         """Note that the vendor did not take a reserved or doubtful run (`REFUSED`), or that nobody knows (`DOUBTFUL`).
 
-        A refused run's parent is stopped (`refused`). Return False when the run is neither reserved nor doubtful.
+        A refused run's parent is stopped (`refused`). Return False when the run is neither reserved nor doubtful; a
+        lost run may be refused too.
         """
         ...
 
@@ -217,15 +220,20 @@ class JobBook(Protocol):
         """Make runs that are still reserved doubtful: whoever asked for them is gone; return how many there were."""
         ...
 
-    async def open_polls(self, *, now_ms: int, limit: int) -> Sequence[Job]:
+    async def open_polls(self, *, now_ms: int, limit: int, given_up: bool = False) -> Sequence[Job]:
         """Return up to *limit* jobs that the vendor should be asked for now, longest due first.
 
         Those are submitted ones, and succeeded ones of which nobody said what was billed.
+
+        Args:
+            now_ms: The present.
+            limit: How many at most.
+            given_up: Whether, before all others, also lost ones, and those for which polling was ended.
         """
         ...
 
-    async def polled(self, run_id: str, *, next_poll_at_ms: int | None) -> None:
-        """Count a poll in vain; None ends polling."""
+    async def polled(self, run_id: str, *, next_poll_at_ms: int | None, reason: str | None = None) -> None:
+        """Count a poll in vain; None ends polling, with *reason* written on the job until its bill is known."""
         ...
 
     async def lose(self, run_id: str, reason: str, *, now_ms: int) -> bool:
@@ -241,11 +249,21 @@ class JobBook(Protocol):
         ...
 
     async def unstop(self) -> int:
-        """Let searches that a budget stopped go on; return how many there were."""
+        """Let searches go on whose stop may be over; return how many there were.
+
+        Those were stopped by a budget, by its absence, for want of credits, or because something failed.
+        """
+        ...
+
+    async def confirm(self, run_id: str, amount: Decimal) -> None:
+        """Let a search go on that waits for a confirmation: *amount* of the whole search is said yes to."""
         ...
 
     async def continuable(self, *, limit: int) -> Sequence[Job]:
-        """Return up to *limit* jobs that have a next page (`Job.more`), oldest first."""
+        """Return up to *limit* jobs that have a next page (`Job.more`), oldest first.
+
+        Those whose dedupe token an open run holds are left out: they must wait for its end.
+        """
         ...
 
     async def note_usage(self, billable_records: int, *, at_ms: int) -> None:
@@ -269,7 +287,10 @@ class Desk(Protocol):
         ...
 
     async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
-        """Have a quarantined or ignored delivery processed again from its stored body."""
+        """Have a quarantined or ignored delivery processed again from its stored body.
+
+        What was read back of a quarantined one is forgotten: the vendor is asked anew. Of an ignored one it is kept.
+        """
         ...
 
     async def add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:

@@ -17,7 +17,18 @@ RECOVERED = "stibgate ended before the vendor's answer came"
 ENDED = frozenset({JobState.REFUSED, JobState.SUCCEEDED, JobState.FAILED, JobState.LOST})
 UNDECIDED = frozenset({JobState.RESERVED, JobState.DOUBTFUL})
 """States in which it is not known yet whether the vendor has the job."""
-BUDGET_STOPS = frozenset({StopReason.OVER_BUDGET, StopReason.NEEDS_CONFIRMATION})
+REFUSABLE = UNDECIDED | {JobState.LOST}
+"""States of a run that may be refused: a person may know that what was lost never was."""
+PASSING_STOPS = frozenset(
+    {
+        StopReason.OVER_BUDGET,
+        StopReason.NEEDS_CONFIRMATION,
+        StopReason.BUDGET_GONE,
+        StopReason.NO_CREDITS,
+        StopReason.FAILED,
+    }
+)
+"""Stops that an operator may have seen to; the others stand for ever."""
 
 NUMBERS = 1 << 19
 """How many jobs, and how many pushes, of one millisecond have a place of their own among the bills."""
@@ -53,6 +64,7 @@ def begin(run: NewRun, *, sequence: int, budget: str | None, window: str | None,
         delivery_id=None,
         reason=None,
         by=run.by,
+        confirmed=run.confirmed,
     )
 
 
@@ -86,7 +98,8 @@ def end(job: Job, result: JobResult, *, delivery_id: str, at_ms: int) -> Job:
             reason=None,
         )
     due_ms = job.next_poll_at_ms if billed is None else None
-    job = replace(job, billed=billed, next_cursor=cursor, next_poll_at_ms=due_ms)
+    reason = job.reason if billed is None else None
+    job = replace(job, billed=billed, next_cursor=cursor, next_poll_at_ms=due_ms, reason=reason)
     if result.received > (job.received or 0) or job.delivery_id is None:
         return replace(job, received=result.received, delivery_id=delivery_id)
     return job
@@ -106,9 +119,14 @@ def _failed(job: Job, result: JobResult, delivery_id: str, at_ms: int) -> Job:
     )
 
 
+def may_become(run: Job, job_id: str) -> bool:
+    """Return whether *run* may turn out to be *job_id*: nobody knows yet, or it is the job that was lost."""
+    return run.state in UNDECIDED or (run.state is JobState.LOST and run.job_id == job_id)
+
+
 def submit(run: Job, job_id: str, adopted: Job | None, *, now_ms: int, poll_at_ms: int) -> Job:
     """Return *run* once the vendor took it as *job_id*, with what events said of that job meanwhile."""
-    run = replace(run, job_id=job_id, submitted_at_ms=now_ms)
+    run = replace(run, job_id=job_id, submitted_at_ms=now_ms, ended_at_ms=None, polls=0)
     if adopted is None:
         return replace(run, state=JobState.SUBMITTED, next_poll_at_ms=poll_at_ms, reason=None)
     return replace(
@@ -138,6 +156,7 @@ def amend(job: Job, *, billed: int, next_cursor: str | None) -> Job:
         billed=billed if job.billed is None else job.billed,
         next_cursor=next_cursor if job.next_cursor is None else job.next_cursor,
         next_poll_at_ms=None,
+        reason=None,
     )
 
 

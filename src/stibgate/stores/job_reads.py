@@ -19,9 +19,12 @@ _JOB_WHERE = {
     "state": "state = ?",
     "budget": "budget = ?",
     "chain": "chain = ?",
+    "stopped": "stopped = ?",
     "unfinished": f"(state IN ({jobs.OPEN_SQL})) = ?",
 }
 _JOBS = f"SELECT {JOB_COLUMNS} FROM jobs"
+_DUE = "(next_poll_at IS NOT NULL AND next_poll_at <= ?)"
+_GIVEN_UP = f"state = 'lost' OR (next_poll_at IS NULL AND {jobs.POLLABLE})"
 _OF_JOBS = (
     f"SELECT {of_table('j', JOB_COLUMNS)}, {of_table('d', DELIVERY_COLUMNS)}"
     " FROM jobs j LEFT JOIN deliveries d ON d.delivery_id = j.delivery_id WHERE j.created_at BETWEEN ? AND ?"
@@ -90,12 +93,10 @@ class JobReads(Reading):
         due_ms: int | None = self._one("SELECT min(next_try_at) FROM readbacks")[0]
         return due_ms
 
-    def open_polls(self, now_ms: int, limit: int) -> Sequence[Job]:
-        """Return jobs that the vendor should be asked for, longest due first."""
-        rows = self._rows(
-            f"{_JOBS} WHERE next_poll_at IS NOT NULL AND next_poll_at <= ? ORDER BY next_poll_at, sequence LIMIT ?",
-            [now_ms, limit],
-        )
+    def open_polls(self, now_ms: int, limit: int, *, given_up: bool) -> Sequence[Job]:
+        """Return jobs that the vendor should be asked for, longest due first; see `stores.JobBook.open_polls`."""
+        which = f"{_DUE} OR {_GIVEN_UP}" if given_up else _DUE
+        rows = self._rows(f"{_JOBS} WHERE {which} ORDER BY next_poll_at, sequence LIMIT ?", [now_ms, limit])
         return [job_of(row) for row in rows]
 
     def next_poll_ms(self) -> int | None:
@@ -104,11 +105,13 @@ class JobReads(Reading):
         return due_ms
 
     def continuable(self, limit: int) -> Sequence[Job]:
-        """Return jobs that have a next page, `Job.more`, oldest first."""
+        """Return jobs that have a next page and may ask for it, oldest first; see `stores.JobBook.continuable`."""
         rows = self._rows(
             f"{_JOBS} WHERE state = 'succeeded' AND next_cursor IS NOT NULL AND asked IS NOT NULL AND continued = 0"
             " AND stopped IS NULL AND (records_left IS NULL OR records_left > coalesce(received, 0))"
-            " ORDER BY sequence LIMIT ?",
+            " AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.dedupe_token = jobs.dedupe_token"
+            " AND o.dedupe_user IS jobs.dedupe_user AND o.dedupe_token IS NOT NULL"
+            f" AND o.state IN ({jobs.OPEN_SQL})) ORDER BY sequence LIMIT ?",
             [limit],
         )
         return [job_of(row) for row in rows]

@@ -18,7 +18,8 @@ from stibgate.stores.rows import JOB_COLUMNS, job_of, job_values
 OPEN_SQL = ", ".join(f"'{state}'" for state in sorted(OPEN))
 _UNSETTLED = ", ".join(f"'{state}'" for state in sorted(UNSETTLED))
 _UNDECIDED = ", ".join(f"'{state}'" for state in sorted(job_moves.UNDECIDED))
-_BUDGET_STOPS = ", ".join(f"'{reason}'" for reason in sorted(job_moves.BUDGET_STOPS))
+_REFUSABLE = ", ".join(f"'{state}'" for state in sorted(job_moves.REFUSABLE))
+_PASSING_STOPS = ", ".join(f"'{reason}'" for reason in sorted(job_moves.PASSING_STOPS))
 POLLABLE = "(state = 'submitted' OR (state = 'succeeded' AND billed IS NULL))"
 _STORED = JOB_COLUMNS.removeprefix("sequence, ")
 _STOPS = {Verdict.DENY: StopReason.OVER_BUDGET, Verdict.NEEDS_CONFIRMATION: StopReason.NEEDS_CONFIRMATION}
@@ -54,7 +55,7 @@ def reserve(db: Database, run: NewRun, budget: Budget | None, *, confirmed: bool
     parent = None if run.parent_run_id is None else _read(db, "run_id", run.parent_run_id)
     if parent is None and run.parent_run_id is not None:
         raise LookupError(f"run {run.run_id} continues {run.parent_run_id}, which is not known")
-    busy = _busy(db, run)
+    busy = _busy(db, run) if parent is None or not parent.continued else _child(db, parent.run_id)
     if busy is not None:
         return Reservation(busy_run_id=busy)
     within = None if budget is None else window(budget.period, run.at_ms).name
@@ -68,6 +69,11 @@ def reserve(db: Database, run: NewRun, budget: Budget | None, *, confirmed: bool
     _insert(db, job, parent_run=run.parent_run_id)
     db.execute("UPDATE jobs SET continued = 1, stopped = NULL WHERE run_id = ?", (run.parent_run_id,))
     return Reservation(decision)
+
+
+def _child(db: Database, run_id: str) -> str | None:
+    row = db.execute("SELECT run_id FROM jobs WHERE parent_run = ? ORDER BY sequence LIMIT 1", (run_id,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _busy(db: Database, run: NewRun) -> str | None:
@@ -105,8 +111,10 @@ def spent(db: Database, budget: str, within: str, *, unit: Unit | None = None) -
 def submitted(db: Database, run_id: str, job_id: str, *, now_ms: int, poll_at_ms: int) -> None:
     """Note that the vendor took a run as *job_id*; see `stores.JobBook.submitted`."""
     run, held = _read(db, "run_id", run_id), _read(db, "job_id", job_id)
-    if run is None or run.state not in job_moves.UNDECIDED:
+    if run is None or not job_moves.may_become(run, job_id):
         return
+    if held is not None and held.run_id == run_id:
+        held = None
     if held is not None and held.asked is not None:
         unsubmitted(db, run_id, JobState.REFUSED, job_moves.given_twice(held), now_ms=now_ms)
         return
@@ -122,8 +130,9 @@ def submitted(db: Database, run_id: str, job_id: str, *, now_ms: int, poll_at_ms
 
 def unsubmitted(db: Database, run_id: str, state: JobState, reason: str, *, now_ms: int) -> bool:
     """Note that the vendor did not take a run; see `stores.JobBook.unsubmitted`."""
+    among = _REFUSABLE if state is JobState.REFUSED else _UNDECIDED
     changed = db.execute(
-        f"UPDATE jobs SET state = ?, reason = ?, ended_at = ? WHERE run_id = ? AND state IN ({_UNDECIDED})",
+        f"UPDATE jobs SET state = ?, reason = ?, ended_at = ? WHERE run_id = ? AND state IN ({among})",
         (state, reason, now_ms if state in job_moves.ENDED else None, run_id),
     ).rowcount
     if changed and state is JobState.REFUSED:
@@ -166,11 +175,12 @@ def end(db: Database, result: JobResult, *, delivery_id: str, at_ms: int) -> Non
         _write(db, job_moves.end(job, result, delivery_id=delivery_id, at_ms=at_ms))
 
 
-def polled(db: Database, run_id: str, *, next_poll_at_ms: int | None) -> None:
+def polled(db: Database, run_id: str, *, next_poll_at_ms: int | None, reason: str | None = None) -> None:
     """Count a poll in vain; see `stores.JobBook.polled`."""
     db.execute(
-        f"UPDATE jobs SET polls = polls + 1, next_poll_at = ? WHERE run_id = ? AND {POLLABLE}",
-        (next_poll_at_ms, run_id),
+        "UPDATE jobs SET polls = polls + 1, next_poll_at = ?, reason = coalesce(?, reason)"
+        f" WHERE run_id = ? AND {POLLABLE}",
+        (next_poll_at_ms, reason, run_id),
     )
 
 
@@ -197,8 +207,16 @@ def stop(db: Database, run_id: str, reason: str) -> None:
 
 
 def unstop(db: Database) -> int:
-    """Let searches go on that a budget stopped; see `stores.JobBook.unstop`."""
-    return int(db.execute(f"UPDATE jobs SET stopped = NULL WHERE stopped IN ({_BUDGET_STOPS})").rowcount)
+    """Let searches go on that something passing stopped; see `stores.JobBook.unstop`."""
+    return int(db.execute(f"UPDATE jobs SET stopped = NULL WHERE stopped IN ({_PASSING_STOPS})").rowcount)
+
+
+def confirm(db: Database, run_id: str, amount: Decimal) -> None:
+    """Note how much of a search a person said yes to; see `stores.JobBook.confirm`."""
+    db.execute(
+        "UPDATE jobs SET confirmed = ?, stopped = NULL WHERE run_id = ? AND stopped = ?",
+        (f"{amount:f}", run_id, StopReason.NEEDS_CONFIRMATION),
+    )
 
 
 def note_usage(db: Database, billable_records: int, *, at_ms: int) -> None:

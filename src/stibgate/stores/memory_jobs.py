@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 from stibgate.domain.budget import Budget, Quote, Verdict, decide, window
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
@@ -37,7 +38,8 @@ class MemoryJobs(MemoryResults):
     async def reserve(self, run: NewRun, budget: Budget | None, *, confirmed: bool) -> Reservation:
         """Set money aside; see `stores.JobBook.reserve`."""
         parent = None if run.parent_run_id is None else self._jobs[run.parent_run_id]
-        busy = self._busy(run)
+        continued = parent is not None and parent.continued
+        busy = self._child(run.parent_run_id) if continued else self._busy(run)
         if busy is not None:
             return Reservation(busy_run_id=busy)
         within = None if budget is None else window(budget.period, run.at_ms).name
@@ -58,6 +60,9 @@ class MemoryJobs(MemoryResults):
             self._parents[run.run_id] = parent.run_id
             self._update(parent.run_id, continued=True, stopped=None)
         return Reservation(decision)
+
+    def _child(self, run_id: str | None) -> str | None:
+        return next((child for child, parent in self._parents.items() if parent == run_id), None)
 
     def _busy(self, run: NewRun) -> str | None:
         if run.dedupe_key is None:
@@ -83,8 +88,10 @@ class MemoryJobs(MemoryResults):
     async def submitted(self, run_id: str, job_id: str, *, now_ms: int, poll_at_ms: int) -> None:
         """Note that the vendor took a run; see `stores.JobBook.submitted`."""
         run, held = self._jobs.get(run_id), self._of_job(job_id)
-        if run is None or run.state not in job_moves.UNDECIDED:
+        if run is None or not job_moves.may_become(run, job_id):
             return
+        if held is not None and held.run_id == run_id:
+            held = None
         if held is not None and held.asked is not None:
             await self.unsubmitted(run_id, JobState.REFUSED, job_moves.given_twice(held), now_ms=now_ms)
             return
@@ -99,7 +106,8 @@ class MemoryJobs(MemoryResults):
     async def unsubmitted(self, run_id: str, state: JobState, reason: str, *, now_ms: int) -> bool:
         """Note that the vendor did not take a run; see `stores.JobBook.unsubmitted`."""
         run = self._jobs.get(run_id)
-        if run is None or run.state not in job_moves.UNDECIDED:
+        among = job_moves.REFUSABLE if state is JobState.REFUSED else job_moves.UNDECIDED
+        if run is None or run.state not in among:
             return False
         ended_ms = now_ms if state in job_moves.ENDED else None
         self._update(run_id, state=state, reason=reason, ended_at_ms=ended_ms)
@@ -124,16 +132,21 @@ class MemoryJobs(MemoryResults):
             self._update(run_id, state=JobState.DOUBTFUL, reason=job_moves.RECOVERED)
         return len(reserved)
 
-    async def open_polls(self, *, now_ms: int, limit: int) -> Sequence[Job]:
+    async def open_polls(self, *, now_ms: int, limit: int, given_up: bool = False) -> Sequence[Job]:
         """Return whom to ask for; see `stores.JobBook.open_polls`."""
-        due = [job for job in self._jobs.values() if job.next_poll_at_ms is not None and job.next_poll_at_ms <= now_ms]
+        due = [
+            job
+            for job in self._jobs.values()
+            if (given_up and job.given_up) or (job.next_poll_at_ms is not None and job.next_poll_at_ms <= now_ms)
+        ]
         return sorted(due, key=lambda job: (job.next_poll_at_ms or 0, job.sequence))[:limit]
 
-    async def polled(self, run_id: str, *, next_poll_at_ms: int | None) -> None:
+    async def polled(self, run_id: str, *, next_poll_at_ms: int | None, reason: str | None = None) -> None:
         """Count a poll in vain; see `stores.JobBook.polled`."""
         job = self._jobs.get(run_id)
         if job is not None and job_moves.pollable(job):
-            self._update(run_id, polls=job.polls + 1, next_poll_at_ms=next_poll_at_ms)
+            why = job.reason if reason is None else reason
+            self._update(run_id, polls=job.polls + 1, next_poll_at_ms=next_poll_at_ms, reason=why)
 
     async def lose(self, run_id: str, reason: str, *, now_ms: int) -> bool:
         """Give a job up; see `stores.JobBook.lose`."""
@@ -155,15 +168,22 @@ class MemoryJobs(MemoryResults):
             self._update(run_id, stopped=reason)
 
     async def unstop(self) -> int:
-        """Let searches go on that a budget stopped; see `stores.JobBook.unstop`."""
-        stopped = [job.run_id for job in self._jobs.values() if job.stopped in job_moves.BUDGET_STOPS]
+        """Let searches go on that something passing stopped; see `stores.JobBook.unstop`."""
+        stopped = [job.run_id for job in self._jobs.values() if job.stopped in job_moves.PASSING_STOPS]
         for run_id in stopped:
             self._update(run_id, stopped=None)
         return len(stopped)
 
+    async def confirm(self, run_id: str, amount: Decimal) -> None:
+        """Note that a person said yes; see `stores.JobBook.confirm`."""
+        if run_id in self._jobs and self._jobs[run_id].stopped == StopReason.NEEDS_CONFIRMATION:
+            self._update(run_id, confirmed=amount, stopped=None)
+
     async def continuable(self, *, limit: int) -> Sequence[Job]:
         """Return jobs that have a next page; see `stores.JobBook.continuable`."""
-        return sorted((job for job in self._jobs.values() if job.more), key=lambda job: job.sequence)[:limit]
+        held = {_dedupe_key(job) for job in self._jobs.values() if job.state in OPEN} - {None}
+        free = (job for job in self._jobs.values() if job.more and _dedupe_key(job) not in held)
+        return sorted(free, key=lambda job: job.sequence)[:limit]
 
     async def note_usage(self, billable_records: int, *, at_ms: int) -> None:
         """Keep what the vendor says was billed; see `stores.JobBook.note_usage`."""
@@ -197,6 +217,7 @@ class MemoryJobs(MemoryResults):
             and where.state in {None, job.state}
             and where.budget in {None, job.budget}
             and where.chain in {None, job.chain}
+            and where.stopped in {None, job.stopped}
             and where.unfinished in {None, job.state in OPEN}
         ]
         return found[:limit]
@@ -254,3 +275,8 @@ class MemoryJobs(MemoryResults):
     def usage_notes(self) -> tuple[UsageNote, UsageNote] | None:
         """Return the first and the latest note of what the vendor billed; None when it was never asked."""
         return (self._usage[0], self._usage[-1]) if self._usage else None
+
+
+def _dedupe_key(job: Job) -> tuple[object, object] | None:
+    asked = job.asked or {}
+    return (asked["dedupe_token"], asked.get("dedupe_user_id")) if asked.get("dedupe_token") is not None else None

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.event import QuarantineReason
-from stibgate.stores import Awaited
+from stibgate.stores import Awaited, Replay, ReplayResult
 from stibgate.stores.memory_tasks import MemoryTasks
 
 
@@ -68,6 +68,13 @@ class MemoryResults(MemoryTasks):
     async def next_result_due_ms(self) -> int | None:
         """Return when the next job may be read back; see `stores.Queue.next_result_due_ms`."""
         return min((due_ms for _, due_ms in self._readbacks.values()), default=None)
+
+    async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
+        """Process a delivery again; see `stores.Desk.replay_delivery`."""
+        before = self._deliveries.get(delivery_id)
+        if before is not None and before.state is DeliveryState.QUARANTINED:
+            self._results.pop(delivery_id, None)
+        return await super().replay_delivery(delivery_id, replay)
 
     def awaited(self, delivery_id: str) -> Awaited | None:
         """Return what a delivery waits for; see `stores.Ledger.awaited`."""

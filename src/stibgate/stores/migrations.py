@@ -232,6 +232,7 @@ CREATE TABLE jobs (
   delivery_id TEXT,
   reason TEXT,
   by TEXT NOT NULL,
+  confirmed TEXT,
   dedupe_token TEXT,
   dedupe_user TEXT
 ) STRICT;

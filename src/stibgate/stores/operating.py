@@ -91,6 +91,8 @@ def replay_delivery(db: Database, delivery_id: str, replay: Replay) -> ReplayRes
         "UPDATE deliveries SET state = ?, reason = NULL, processed_at = NULL WHERE delivery_id = ?",
         (DeliveryState.ACCEPTED, delivery_id),
     )
+    if state == DeliveryState.QUARANTINED:
+        db.execute("DELETE FROM results WHERE delivery_id = ?", (delivery_id,))
     _note(db, delivery_id, None, replay, state=state, records=records)
     return ReplayResult.REPLAYED
 

@@ -24,7 +24,7 @@ DELIVERY_COLUMNS = (
 JOB_COLUMNS = (
     "sequence, run_id, job_id, state, asked, page, parent_job_id, chain, budget, budget_window, unit, estimated,"
     " ceiling, billed, received, next_cursor, records_left, continued, stopped, created_at, submitted_at, ended_at,"
-    " polls, next_poll_at, delivery_id, reason, by"
+    " polls, next_poll_at, delivery_id, reason, by, confirmed"
 )
 
 Row = Sequence[Any]
@@ -58,7 +58,8 @@ def job_of(row: Row) -> Job:
     values[3] = JobState(values[3])
     values[4] = None if values[4] is None else json.loads(values[4])
     values[10] = Unit(values[10])
-    values[11:13] = [None if text is None else Decimal(text) for text in values[11:13]]
+    for amount in (11, 12, 27):
+        values[amount] = None if values[amount] is None else Decimal(values[amount])
     values[17] = bool(values[17])
     return Job(*values)
 
@@ -70,6 +71,7 @@ def job_values(job: Job) -> Row:
         job.parent_job_id, job.chain, job.budget, job.window, job.unit, _digits(job.estimated), _digits(job.ceiling),
         job.billed, job.received, job.next_cursor, job.left, job.continued, job.stopped, job.created_at_ms,
         job.submitted_at_ms, job.ended_at_ms, job.polls, job.next_poll_at_ms, job.delivery_id, job.reason, job.by,
+        _digits(job.confirmed),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from functools import partial
 from typing import TypeVar
 
@@ -90,13 +91,13 @@ class SqliteJobs:
         """Make runs doubtful; see `stores.JobBook.recover_runs`."""
         return await self._writer.submit(jobs.recover_runs)
 
-    async def open_polls(self, *, now_ms: int, limit: int) -> Sequence[Job]:
+    async def open_polls(self, *, now_ms: int, limit: int, given_up: bool = False) -> Sequence[Job]:
         """Return whom to ask for; see `stores.JobBook.open_polls`."""
-        return await self._read(partial(self._ledger.open_polls, now_ms, limit))
+        return await self._read(partial(self._ledger.open_polls, now_ms, limit, given_up=given_up))
 
-    async def polled(self, run_id: str, *, next_poll_at_ms: int | None) -> None:
+    async def polled(self, run_id: str, *, next_poll_at_ms: int | None, reason: str | None = None) -> None:
         """Count a poll in vain; see `stores.JobBook.polled`."""
-        await self._writer.submit(partial(jobs.polled, run_id=run_id, next_poll_at_ms=next_poll_at_ms))
+        await self._writer.submit(partial(jobs.polled, run_id=run_id, next_poll_at_ms=next_poll_at_ms, reason=reason))
 
     async def lose(self, run_id: str, reason: str, *, now_ms: int) -> bool:
         """Give a job up; see `stores.JobBook.lose`."""
@@ -111,8 +112,12 @@ class SqliteJobs:
         await self._writer.submit(partial(jobs.stop, run_id=run_id, reason=reason))
 
     async def unstop(self) -> int:
-        """Let searches go on that a budget stopped; see `stores.JobBook.unstop`."""
+        """Let searches go on that something passing stopped; see `stores.JobBook.unstop`."""
         return await self._writer.submit(jobs.unstop)
+
+    async def confirm(self, run_id: str, amount: Decimal) -> None:
+        """Note that a person said yes; see `stores.JobBook.confirm`."""
+        await self._writer.submit(partial(jobs.confirm, run_id=run_id, amount=amount))
 
     async def continuable(self, *, limit: int) -> Sequence[Job]:
         """Return jobs that have a next page; see `stores.JobBook.continuable`."""

@@ -216,12 +216,14 @@ class JobFilter:
     Attributes:
         chain: The run id of their first page.
         unfinished: Whether they are reserved, doubtful or submitted.
+        stopped: Why their search went no further.
     """
 
     state: JobState | None = None
     budget: str | None = None
     chain: str | None = None
     unfinished: bool | None = None
+    stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

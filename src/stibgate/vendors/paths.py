@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
+from stibgate.domain.event import ID_CHARS_MAX, askable
 from stibgate.errors import UsageError
-
-_SEGMENT_CHARS_MAX = 300
 
 
 def segment(name: str, value: str) -> str:
@@ -18,10 +17,9 @@ def segment(name: str, value: str) -> str:
     Raises:
         UsageError: It is empty, too long, or no text that can be one segment.
     """
-    usable = value.strip() == value and value.isprintable() and value not in {"", ".", ".."}
-    if not usable or len(value) > _SEGMENT_CHARS_MAX:
+    if not askable(value):
         raise UsageError(
-            f"{name} must be 1 to {_SEGMENT_CHARS_MAX} printable characters", hint="Copy it from the vendor's answer."
+            f"{name} must be 1 to {ID_CHARS_MAX} printable characters", hint="Copy it from the vendor's answer."
         )
     return quote(value, safe="")
 

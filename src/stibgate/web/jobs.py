@@ -7,6 +7,7 @@ from aiohttp import web
 from pydantic import Field
 
 from stibgate.domain.budget import Decision
+from stibgate.domain.event import BILLED_MAX
 from stibgate.domain.job import Job
 from stibgate.errors import StoreUnavailable, UsageError
 from stibgate.pipeline.jobdesk import JobDesk
@@ -45,11 +46,18 @@ class SubmitBody(JsonBody):
         return NewJob(**self.model_dump(exclude={"budget", "confirmed", "by"}))
 
 
+class ReconcileBody(JsonBody):
+    """Whether a person says yes to all pages of the searches that wait for that."""
+
+    confirmed: bool = False
+
+
 class ResolveBody(JsonBody):
-    """What became of a doubtful run; without a job, nothing did."""
+    """What became of a run: it is a job, it was billed that much, or, with neither, it was not taken."""
 
     run_id: str
     job_id: str | None = None
+    billed: Annotated[int, Field(ge=0, le=BILLED_MAX)] | None = None
     by: _By = "the admin API"
 
 
@@ -59,16 +67,16 @@ async def submit(desk: JobDesk, body: SubmitBody) -> dict[str, Any]:
     return purchase_document(purchase, body.budget)
 
 
-async def reconcile(desk: JobDesk) -> dict[str, Any]:
+async def reconcile(desk: JobDesk, body: ReconcileBody) -> dict[str, Any]:
     """Ask for every open job, and return what became of each as JSON."""
-    results = await desk.reconcile()
+    results = await desk.reconcile(confirmed=body.confirmed)
     return {"data": [_result(job, result) for job, result in results]}
 
 
 async def resolve(desk: JobDesk, body: ResolveBody) -> dict[str, Any]:
-    """Say what became of a doubtful run."""
-    await desk.resolve(body.run_id, body.job_id, by=body.by)
-    return {"run_id": body.run_id, "job_id": body.job_id}
+    """Say what became of a run, and return that as JSON."""
+    result = await desk.resolve(body.run_id, body.job_id, by=body.by, billed=body.billed)
+    return {"run_id": body.run_id, "job_id": body.job_id, "result": result}
 
 
 def purchase_document(purchase: Purchase, budget: str | None) -> dict[str, Any]:
@@ -117,12 +125,13 @@ class JobsApi:
         body = SubmitBody.read(await request.read())
         return web.json_response(await submit(self._needed(), body))
 
-    async def reconcile(self, _request: web.Request) -> web.Response:
-        """Ask for every open job."""
-        return web.json_response(await reconcile(self._needed()))
+    async def reconcile(self, request: web.Request) -> web.Response:
+        """Ask for every open job; the body may be left out."""
+        body = ReconcileBody.read(await request.read() or b"{}")
+        return web.json_response(await reconcile(self._needed(), body))
 
     async def resolve(self, request: web.Request) -> web.Response:
-        """Say what became of a doubtful run."""
+        """Say what became of a run."""
         body = ResolveBody.read(await request.read())
         return web.json_response(await resolve(self._needed(), body))
 

@@ -160,3 +160,33 @@ def test_words_are_open_sets():
 def test_an_empty_cursor_is_none():
     """A cursor of no characters is no cursor."""
     assert models.DomainsPage.model_validate({"data": [], "pagination": {"next_cursor": ""}}).next_cursor is None
+
+
+@pytest.mark.parametrize("count", [-1, 10**9 + 1, 2**63, "7", 7.0, True, [7]])
+def test_a_bill_that_cannot_be_one(count):
+    """What cannot be a count of records was not said; the answer counts without it."""
+    job = models.Job.model_validate({"job_id": "j", "status": "succeeded", "billable_records": count})
+    assert job.billable_records is None
+    assert models.PeoplePage.model_validate({"data": [], "billable_records": count}).billable_records is None
+
+
+@pytest.mark.parametrize("count", [-1, 2**63])
+def test_usage_that_cannot_be_one(count):
+    """Usage that no store can hold is no usage."""
+    with pytest.raises(ValidationError):
+        models.Usage.model_validate({"requests": 1, "billable_records": count})
+
+
+@pytest.mark.parametrize("cursor", [None, "", " ", "\t\n"])
+def test_a_cursor_that_is_none(cursor):
+    """A blank is no cursor."""
+    page = {"pagination": {"next_cursor": cursor}, "data": []}
+    assert models.PeoplePage.model_validate(page).next_cursor is None
+    assert models.Job.model_validate({"job_id": "j", "status": "succeeded", **page}).next_cursor is None
+
+
+@pytest.mark.parametrize(("fields", "lacks"), [({}, True), ({"data": None}, True), ({"data": []}, False)])
+def test_rows_that_are_lacking(fields, lacks):
+    """A job that succeeded without a list lacks its rows; one of nobody, or one that goes on, does not."""
+    assert models.Job.model_validate({"job_id": "j", "status": "succeeded", **fields}).lacks_rows is lacks
+    assert not models.Job.model_validate({"job_id": "j", "status": "running", **fields}).lacks_rows

@@ -14,16 +14,24 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from stibgate.domain.event import BILLED_MAX
 from stibgate.vendors.stibnite.people import Domain, Person
 
 Units = int | Decimal
+USED_MAX = 10**15
 
 
 def _list(value: object) -> object:
     return [] if value is None else value
 
 
+def _count(value: object) -> object:
+    return value if type(value) is int and 0 <= value <= BILLED_MAX else None
+
+
 Words = Annotated[list[str], BeforeValidator(_list)]
+Billed = Annotated[int | None, BeforeValidator(_count)]
+"""What was billed, as events say it too: what cannot be a count is as good as not said."""
 
 
 class Reply(BaseModel):
@@ -56,6 +64,11 @@ class Pagination(Reply):
     next_cursor: str | None = Field(default=None, repr=False)
     max_records: int | None = None
 
+    @property
+    def following(self) -> str | None:
+        """Where the next page begins, or None when there is none; a blank is nothing."""
+        return self.next_cursor if self.next_cursor and self.next_cursor.strip() else None
+
 
 class Choice(Reply):
     """A role or an industry; `phrases` for those of indexed searches."""
@@ -75,7 +88,7 @@ class Job(Reply):
     created_at: str | None = None
     pagination: Pagination | None = None
     data: list[Person] | None = Field(default=None, repr=False)
-    billable_records: int | None = None
+    billable_records: Billed = None
     error: str | None = None
     timings_ms: Any = Field(default=None, repr=False)
 
@@ -90,9 +103,14 @@ class Job(Reply):
         return self.data or []
 
     @property
+    def lacks_rows(self) -> bool:
+        """Whether it says that it succeeded, and not whom it found; nobody at all would be an empty list."""
+        return self.status == "succeeded" and self.data is None
+
+    @property
     def next_cursor(self) -> str | None:
         """What the job of the next page is queued with, or None when there is no next page."""
-        return self.pagination.next_cursor or None if self.pagination else None
+        return self.pagination.following if self.pagination else None
 
 
 class TaxonomyPath(Reply):
@@ -135,14 +153,14 @@ class Page(Reply):
     @property
     def next_cursor(self) -> str | None:
         """What the next page is asked for with, or None when there is none."""
-        return self.pagination.next_cursor or None if self.pagination else None
+        return self.pagination.following if self.pagination else None
 
 
 class PeoplePage(Page):
     """People: of a lookup, or of a company. What is returned is billed."""
 
     data: Annotated[list[Person], BeforeValidator(_list)] = Field(repr=False)
-    billable_records: int | None = None
+    billable_records: Billed = None
 
     @property
     def rows(self) -> list[Person]:
@@ -306,4 +324,4 @@ class Usage(Reply):
     """What the key has used so far; cumulative."""
 
     requests: int
-    billable_records: int
+    billable_records: Annotated[int, Field(ge=0, le=USED_MAX)]
