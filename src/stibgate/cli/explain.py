@@ -1,15 +1,17 @@
-"""`stibgate explain`: the whole story of a delivery, a task, a job, a search or a person, in order."""
+"""`stibgate explain`: the whole story of a delivery, a task, a job, a run, a search or a person, in order."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import click
 
 from stibgate.cli.context import config_option, json_option
+from stibgate.cli.job_story import story_of_job
 from stibgate.cli.output import moment, open_ledger, printable
 from stibgate.cli.story import Line, story_of_delivery, story_of_task
+from stibgate.domain.delivery import StoredDelivery
 from stibgate.domain.record import Record, lookup_hash
 from stibgate.errors import StibgateError, UsageError
 from stibgate.stores import DeliveryFilter, Ledger
@@ -21,7 +23,7 @@ from stibgate.stores import DeliveryFilter, Ledger
 @json_option
 @click.option("--person", help="An e-mail address, phone number or LinkedIn URL instead of an ID.")
 def explain(*, name: str | None, config: Path | None, as_json: bool, person: str | None) -> None:
-    """Tell the whole story of ID: a delivery, a task, a job_id or search_id, or a person's person_id or prospect_id.
+    """Tell the whole story of ID: a delivery, task, job, run or search, or a person by person_id or prospect_id.
 
     With --person, find somebody by e-mail address, phone number or LinkedIn URL.
     """
@@ -48,12 +50,27 @@ def _about_id(ledger: Ledger, name: str) -> list[Line]:
         return story_of_delivery(ledger, delivery)
     if (task := ledger.task(name)) is not None:
         return story_of_task(ledger, task)
-    for where in (DeliveryFilter(job_id=name), DeliveryFilter(search_id=name)):
-        if found := ledger.deliveries(where, limit=None):
-            return [line for delivery in reversed(found) for line in story_of_delivery(ledger, delivery)]
+    if lines := _about_job(ledger, name):
+        return lines
+    if found := ledger.deliveries(DeliveryFilter(search_id=name), limit=None):
+        return _stories(ledger, found)
     if lines := _stories_of(ledger, [("person_id", name), ("prospect_id", name)]):
         return lines
     raise StibgateError(f"nothing is known of {name!r}", hint="`stibgate deliveries list` shows what came, with ids.")
+
+
+def _about_job(ledger: Ledger, name: str) -> list[Line]:
+    """Return the story of the job or run *name*: its money, and the deliveries that told of it."""
+    job = ledger.job(name)
+    lines = [] if job is None else story_of_job(ledger, job)
+    job_id = name if job is None else job.job_id
+    found = ledger.deliveries(DeliveryFilter(job_id=job_id), limit=None) if job_id else []
+    return [*lines, *_stories(ledger, found)]
+
+
+def _stories(ledger: Ledger, found: Sequence[StoredDelivery]) -> list[Line]:
+    """Return the stories of deliveries that were listed newest first."""
+    return [line for delivery in reversed(found) for line in story_of_delivery(ledger, delivery)]
 
 
 def _about_person(ledger: Ledger, text: str, config: Path | None) -> list[Line]:
