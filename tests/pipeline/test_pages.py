@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from stibgate.domain.budget import Unit
-from stibgate.errors import UsageError, VendorError, VendorUnavailable
+from stibgate.errors import UsageError, VendorError, VendorRefused, VendorUnavailable
 from stibgate.pipeline.asking import AT_ONCE
 from stibgate.vendors.stibnite import NewJob
 from tests.pipeline.jobs_world import AFAR, BAD, IN_DOUBT, House, bought, budget, document, full
@@ -309,3 +309,19 @@ async def test_pages_that_are_polled(house):
         house.vendor.finish()
         await house.settle_all(0.5)
     assert (asked(house), house.spent(), len(house.held())) == ([(None, 50), ("50", 50), ("100", 25)], (0, 125), 125)
+
+
+async def test_a_page_without_credits(house, lines):
+    """A page for which the account has no credits left is withdrawn, and its search goes on once somebody asks for it."""
+    house = paging(house)
+    await bought(house, 50, max_records=100)
+    house.vendor.on_create = [VendorRefused(402, "POST /v1/persons/search/jobs: 402: no credits")] * 2
+    await next_pages(house)
+    assert (house.run().stopped, house.run().continued, house.spent()) == ("no_credits", False, (0, 50))
+    house.clock.advance(86_400)
+    await house.reconciler.run_once()
+    assert (len(house.vendor.created), [line["reason"] for line in lines.of("job.failed")]) == (2, ["no_credits"])
+    await house.desk.reconcile()
+    assert (len(house.vendor.created), house.run().stopped) == (3, "no_credits")
+    await house.desk.reconcile()
+    assert [(run.stopped, run.state) for run in house.runs()] == [(None, "succeeded"), (None, "submitted")]

@@ -38,6 +38,8 @@ UNITS_PER_RECORD = Decimal(1)
 TRIES = 4
 WAIT_MAX_S = 30.0
 WAIT_FIRST_S = 1.0
+NO_CREDITS_STATUS = 402
+"""A page that is refused so may be asked for again when the account has credits."""
 REASON_CHARS_MAX = 300
 
 
@@ -137,10 +139,10 @@ class Buyer:
 
     async def catch_up(self) -> None:
         """Note what the store did not take when it should have; what it still does not take stays owed."""
-        for run_id, write in list(self._owed.items()):
+        for run_id, note in list(self._owed.items()):
             if run_id not in self.under_way:
                 with suppress(StoreError):
-                    await write()
+                    await note()
                     self._owed.pop(run_id, None)
 
     def _run(self, wanted: NewJob, by: str, *, left: int | None, **fields: Any) -> NewRun:
@@ -219,18 +221,18 @@ class Buyer:
     async def _not_sent(self, run: NewRun, error: VendorError) -> None:
         reason = error.message[:REASON_CHARS_MAX]
         if error.maybe_done:
-            write = self._as(run, JobState.DOUBTFUL, reason)
+            note = self._as(run, JobState.DOUBTFUL, reason)
             error.hint = (
                 f"Run {run.run_id} is doubtful, and all that it may cost stays set aside. When its job shows up, or"
                 f" surely does not exist: `stibgate jobs resolve {run.run_id} [--job JOB_ID]`."
             )
-        elif isinstance(error, VendorRefused):
-            write = self._as(run, JobState.REFUSED, reason)
+        elif isinstance(error, VendorRefused) and not (run.parent_run_id and error.status == NO_CREDITS_STATUS):
+            note = self._as(run, JobState.REFUSED, reason)
         else:
-            write = partial(self.book.withdraw, run.run_id)
+            note = partial(self.book.withdraw, run.run_id)
             error.hint = f"{error.hint} Nothing was submitted, and nothing is set aside."
         try:
-            await self._note(run.run_id, write, reason)
+            await self._note(run.run_id, note, reason)
         except StoreError as failed:
             error.hint = f"The store failed too: {failed.message}. {failed.hint}"
 
@@ -238,16 +240,16 @@ class Buyer:
         return partial(self.book.unsubmitted, run.run_id, state, reason, now_ms=self.now_ms())
 
     async def _note(
-        self, run_id: str, write: Callable[[], Awaitable[object]], doubt: str, *, job_id: str | None = None
+        self, run_id: str, note: Callable[[], Awaitable[object]], doubt: str, *, job_id: str | None = None
     ) -> None:
-        """Do *write*. Until it is done the run is doubtful, because of *doubt*, and `catch_up` does it again.
+        """Do *note*. Until it is done the run is doubtful, because of *doubt*, and `catch_up` does it again.
 
         Raises:
             StoreError: It was not done.
         """
-        self._owed[run_id] = write
+        self._owed[run_id] = note
         try:
-            await write()
+            await note()
         except BaseException as error:
             with suppress(StoreError):
                 await self._as_doubtful(run_id, doubt)
