@@ -103,6 +103,14 @@ def test_what_was_given_up(bill, kind, said):
     assert f"`stibgate jobs resolve run_1{flag}`" in alarm.hint
 
 
+def test_a_doubtful_run():
+    """A run that nobody knows the end of, and that holds money, is an alarm that says how to end it."""
+    bill = of_job(billed=None, received=0, delivered=0, brought=False, state=JobState.DOUBTFUL)
+    (alarm,) = alarms([bill], now_ms=NOW_MS)
+    assert (alarm.kind, "5 stay set aside" in alarm.message) == (AlarmKind.RUN_DOUBTFUL, True)
+    assert "`stibgate jobs resolve run_1 --job JOB_ID`" in alarm.hint
+
+
 def usage(vendor, known, *bills, age_ms=GRACE_MS):
     first = UsageNote(NOW_MS - 9 * GRACE_MS, 1_000, 70)
     latest = UsageNote(NOW_MS - age_ms, 1_000 + vendor, 70 + known)

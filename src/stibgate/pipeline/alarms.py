@@ -34,6 +34,7 @@ class AlarmKind(StrEnum):
     OVER_ASKED = "received_over_asked"
     COUNTS_DIFFER = "counts_differ"
     USAGE_UNEXPLAINED = "usage_unexplained"
+    RUN_DOUBTFUL = "run_doubtful"
     JOB_LOST = "job_lost"
     BILL_UNKNOWN = "bill_unknown"
     BUDGET_NEAR = "budget_80"
@@ -172,8 +173,16 @@ def _of_job(bill: Bill, job: Job) -> Iterator[Alarm]:
 
 
 def _of_its_end(bill: Bill, job: Job) -> Iterator[Alarm]:
-    """Yield an alarm when nobody asks any more how *job* ended, or what it was billed."""
-    if job.state is JobState.LOST:
+    """Yield an alarm when nobody asks any more what became of *job*, or what it was billed."""
+    again = "`stibgate jobs reconcile` asks the vendor again;"
+    if job.state is JobState.DOUBTFUL:
+        kind, stands, flag = (
+            AlarmKind.RUN_DOUBTFUL,
+            "is doubtful: whether the vendor took it is not known",
+            " --job JOB_ID",
+        )
+        again = "`stibgate jobs list` shows jobs that only an event told of;"
+    elif job.state is JobState.LOST:
         kind, stands, flag = AlarmKind.JOB_LOST, "is lost, and whether it was billed is not known", ""
     elif job.state is JobState.SUCCEEDED and job.billed is None and job.next_poll_at_ms is None:
         kind, stands, flag = AlarmKind.BILL_UNKNOWN, "succeeded, and nobody said what was billed", " --billed N"
@@ -184,8 +193,7 @@ def _of_its_end(bill: Bill, job: Job) -> Iterator[Alarm]:
         kind,
         f"{kind}:{_name(bill)}",
         f"{_subject(bill)} {stands}{aside}",
-        "`stibgate jobs reconcile` asks the vendor again;"
-        f" `stibgate jobs resolve {job.run_id}{flag}` ends it by your word.",
+        f"{again} `stibgate jobs resolve {job.run_id}{flag}` ends it by your word.",
         bill.at_ms,
         _about(bill),
     )
