@@ -84,10 +84,13 @@ def test_what_died_while_hubspot_was_away_is_sent_when_it_is_back(tmp_path, crm)
 
         told = [line["what"] for line in gateway.rows("explain", task)]
         assert sum(line.startswith("crm: ") for line in told) >= 3
-        assert told[-4].startswith("crm: attempt 2: failed, the last one: ")
-        assert told[-3].startswith(f"{task} sent again by ")
-        assert told[-3].endswith(" by command: 25 records, it was dead")
-        assert told[-2:] == ["crm: attempt 3: delivered, 25 created", f"{task} is now delivered"]
+        resent = next(number for number, line in enumerate(told) if line.startswith(f"{task} sent again by "))
+        assert told[resent - 1].startswith("crm: attempt 2: failed, the last one: ")
+        assert told[resent].endswith(" by command: 25 records, it was dead")
+        # On a busy machine the first try after it may find HubSpot's door not open yet.
+        assert told[-2].startswith("crm: attempt ")
+        assert told[-2].endswith(": delivered, 25 created")
+        assert told[-1] == f"{task} is now delivered"
         assert len(gateway.events("task.dead")) == len(gateway.events("task.replayed")) == 3
         gateway.checked()
         assert gateway.stop() == 0
