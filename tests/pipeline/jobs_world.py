@@ -12,7 +12,7 @@ from stibgate.domain.budget import Budget, Period, Unit, window
 from stibgate.domain.event import JOB_SUCCEEDED
 from stibgate.errors import VendorError, VendorRefused, VendorUnavailable
 from stibgate.normalise import Rules
-from stibgate.pipeline.alarms import BudgetUse, found_in
+from stibgate.pipeline.alarms import found_in, uses_in
 from stibgate.pipeline.asking import Line
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.pipeline.fanout import Fanout, Readback
@@ -245,12 +245,7 @@ class House:
 
     async def _alarms(self) -> Any:
         now_ms = self.clock()
-        windows = {name: window(each.period, now_ms) for name, each in self.budgets.items()}
-        uses = [
-            BudgetUse(each, windows[name], self.ledger.spent(name, windows[name].name))
-            for name, each in self.budgets.items()
-        ]
-        return found_in(self.ledger, uses, now_ms=now_ms)
+        return found_in(self.ledger, uses_in(self.ledger, self.budgets.values(), now_ms), now_ms=now_ms)
 
     @property
     def ledger(self) -> Any:

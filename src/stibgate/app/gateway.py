@@ -12,14 +12,13 @@ from stibgate.app.jobs import JobParts
 from stibgate.app.listeners import admin_runner, listen, public_runner
 from stibgate.app.parts import (
     SinkMemory,
-    drafts_of,
+    intake_of,
     new_id,
     new_request_id,
     now_ms,
     operations_of,
     policy_of,
     readback_of,
-    source_of,
 )
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
@@ -212,14 +211,8 @@ class Gateway:
             log.warning("sink.unavailable", sink=name, error=f"not closed after {SINK_CLOSED_S:g} s", hint=_SLOW)
 
     async def _make_intake(self) -> Intake:
-        return Intake(
-            {name: source_of(name, source) for name, source in self._settings.sources.items()},
-            self._store,
-            pins=await self._store.pins(),
-            now_ms=now_ms,
-            drafts=drafts_of(self._settings),
-            on_admitted=self._worker.wake,
-        )
+        pins = await self._store.pins()
+        return intake_of(self._settings, self._store, pins=pins, on_admitted=self._worker.wake)
 
     async def _take_job(self, source: str, event_type: str, body: bytes) -> tuple[Delivery, Admission]:
         return await self._intake.take_job(source, event_type, body)

@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
-from stibgate.app.parts import drafts_of, new_id, now_ms, open_for_command, source_of
+from stibgate.app.parts import intake_of, job_sources, new_id, now_ms, open_for_command
 from stibgate.app.vendors import stibnite_client
 from stibgate.config import Settings
-from stibgate.domain.budget import window
 from stibgate.domain.delivery import Admission
-from stibgate.pipeline.alarms import Alarm, BudgetUse, found_in
+from stibgate.pipeline.alarms import Alarm, found_in, uses_in
 from stibgate.pipeline.asking import Line
 from stibgate.pipeline.errands import Errands
 from stibgate.pipeline.intake import Intake
@@ -33,7 +32,7 @@ _DICE = random.Random()  # noqa: S311  (jitter)
 
 def job_source(settings: Settings) -> str | None:
     """Return the source whose events are those of jobs that are asked for: the first of its kind."""
-    return next((name for name, source in settings.sources.items() if source.kind == "stibnite_jobs"), None)
+    return next(iter(job_sources(settings)), None)
 
 
 class JobParts:
@@ -67,12 +66,7 @@ class JobParts:
 
         def money(ledger: Ledger) -> Sequence[Alarm]:
             moment = now_ms()
-            windows = {name: window(budget.period, moment) for name, budget in budgets.items()}
-            uses = [
-                BudgetUse(budget, windows[name], ledger.spent(name, windows[name].name))
-                for name, budget in budgets.items()
-            ]
-            return found_in(ledger, uses, now_ms=moment)
+            return found_in(ledger, uses_in(ledger, budgets.values(), moment), now_ms=moment)
 
         jobs = Jobs(
             store,
@@ -118,14 +112,7 @@ async def operate_jobs(settings: Settings, work: Callable[[JobDesk], Awaitable[T
     async with AsyncExitStack() as stack:
         store = open_for_command(settings)
         stack.push_async_callback(store.close)
-        intake = Intake(
-            {name: source_of(name, source) for name, source in settings.sources.items()},
-            store,
-            pins={},
-            now_ms=now_ms,
-            drafts=drafts_of(settings),
-            on_admitted=lambda: None,
-        )
+        intake = intake_of(settings, store, pins={}, on_admitted=lambda: None)
         parts = JobParts(settings, store, intake, lambda: None)
         await stack.enter_async_context(parts.client)
         await store.recover_runs(now_ms=now_ms())

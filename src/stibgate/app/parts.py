@@ -12,6 +12,7 @@ from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import CircuitPolicy
 from stibgate.pipeline.drafts import AdmissionPolicy, Drafts
 from stibgate.pipeline.fanout import Readback
+from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.operations import Operations
 from stibgate.pipeline.source import Auth, Source, StalePolicy
 from stibgate.signatures import Secret, candidates
@@ -104,8 +105,12 @@ def drafts_of(settings: Settings) -> Drafts:
         readback=readback_of(settings) is not Readback.NEVER,
         adopt_unknown=stibnite.adopt_unknown_jobs,
     )
-    job_sources = [name for name, source in settings.sources.items() if source.kind == "stibnite_jobs"]
-    return Drafts(policy, settings.router(), lambda: new_id("dlv"), job_sources)
+    return Drafts(policy, settings.router(), lambda: new_id("dlv"), job_sources(settings))
+
+
+def job_sources(settings: Settings) -> list[str]:
+    """Return the sources of job events; events of jobs that are asked for are those of the first."""
+    return [name for name, source in settings.sources.items() if source.kind == "stibnite_jobs"]
 
 
 def readback_of(settings: Settings) -> Readback:
@@ -135,4 +140,29 @@ def source_of(name: str, settings: SourceSettings) -> Source:
         stale=StalePolicy(settings.stale),
         id_headers=settings.id_headers,
         ack_status=settings.ack_status,
+    )
+
+
+def intake_of(
+    settings: Settings,
+    store: SqliteStore,
+    *,
+    pins: Mapping[str, Mapping[str, Any]],
+    on_admitted: Callable[[], None],
+) -> Intake:
+    """Return what takes in deliveries of the configured sources.
+
+    Args:
+        settings: The configuration.
+        store: The open store.
+        pins: Which scheme each source has settled on.
+        on_admitted: Called when a delivery is in the store.
+    """
+    return Intake(
+        {name: source_of(name, source) for name, source in settings.sources.items()},
+        store,
+        pins=pins,
+        now_ms=now_ms,
+        drafts=drafts_of(settings),
+        on_admitted=on_admitted,
     )

@@ -8,10 +8,9 @@ import click
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.decisions import budget_document
 from stibgate.cli.output import open_ledger, print_rows, printable
-from stibgate.domain.budget import Budget, format_amount, window
+from stibgate.domain.budget import Budget, format_amount
 from stibgate.errors import NoStore
-from stibgate.pipeline.alarms import BudgetUse, alarms
-from stibgate.stores import Ledger, Spent
+from stibgate.pipeline.alarms import BudgetUse, alarms, uses_in
 
 _COLUMNS = ("name", "unit", "limit", "reserved", "settled", "remaining", "period", "window", "state")
 
@@ -53,16 +52,6 @@ def uses(config: Path | None, budgets: Iterable[Budget], now_ms: int) -> list[Bu
             return uses_in(ledger, budgets, now_ms)
     except NoStore:
         return uses_in(None, budgets, now_ms)
-
-
-def uses_in(ledger: Ledger | None, budgets: Iterable[Budget], now_ms: int) -> list[BudgetUse]:
-    """Return what the current window of each of *budgets* has gone to, as *ledger* says; nothing without one."""
-    found = []
-    for one in budgets:
-        current = window(one.period, now_ms)
-        spent = Spent() if ledger is None else ledger.spent(one.name, current.name)
-        found.append(BudgetUse(one, current, spent))
-    return found
 
 
 def _amounts(use: BudgetUse) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stibgate.cli.output import counted
 from stibgate.domain.event import RECORDS_PUSHED
+from stibgate.events.envelope import EVENT_TYPE_KEYS
 
 if TYPE_CHECKING:
     from stibgate.signatures import Diagnosis
@@ -16,7 +17,6 @@ UNTOLD = (
     "one capture cannot tell whether ids stay and whether a retry is signed anew: give the retry as another --capture",
     "nor how a second secret shows during a rotation, whether other routes are signed, when and how often it is resent",
 )
-_EVENT_KEYS = ("event", "type", "event_type", "eventType")
 _JOB_PLACES = (
     ("job_id",),
     ("data", "job_id"),
@@ -74,7 +74,7 @@ def read_envelope(headers: Sequence[tuple[str, str]], body: bytes) -> Envelope:
         problem = "" if isinstance(parsed, dict) else "the body is JSON, but not an object: it would be quarantined"
     except (ValueError, RecursionError):
         problem = "the body is not UTF-8 JSON: it would be quarantined"
-    said = [(f"body:{key}", document[key]) for key in _EVENT_KEYS if isinstance(document.get(key), str)]
+    said = [(f"body:{key}", document[key]) for key in EVENT_TYPE_KEYS if isinstance(document.get(key), str)]
     said += [(f"header:{name.lower()}", value) for name, value in headers if name.lower().endswith("event-type")]
     event_at, event = next(((at, text) for at, text in said if _EVENT_TYPE.fullmatch(text)), (None, None))
     job = next(((path, value) for path in _JOB_PLACES if isinstance(value := _at(document, path), str) and value), None)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stibgate.cli.budget import uses_in
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.decisions import amount_number
 from stibgate.cli.output import counted, moment, open_ledger, print_rows, printable
 from stibgate.cli.times import parse_time
 from stibgate.domain.budget import Unit
 from stibgate.domain.job import STIBNITE
-from stibgate.pipeline.alarms import Alarm, alarms
+from stibgate.pipeline.alarms import Alarm, alarms, uses_in
 from stibgate.stores import Bill, Ledger
 
 if TYPE_CHECKING:

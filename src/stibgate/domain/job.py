@@ -172,16 +172,23 @@ class Job:
     confirmed: Decimal | None = None
 
     @property
+    def pollable(self) -> bool:
+        """Whether the vendor has more to say: it is on its way, or nobody said what it was billed."""
+        return self.state is JobState.SUBMITTED or self._bill_unknown
+
+    @property
+    def _bill_unknown(self) -> bool:
+        return self.state is JobState.SUCCEEDED and self.billed is None
+
+    @property
     def given_up(self) -> bool:
         """Whether nobody asks the vendor by itself any more, although there is something to learn."""
-        unknown = self.state is JobState.SUBMITTED or (self.state is JobState.SUCCEEDED and self.billed is None)
-        return self.state is JobState.LOST or (unknown and self.next_poll_at_ms is None)
+        return self.state is JobState.LOST or (self.pollable and self.next_poll_at_ms is None)
 
     @property
     def reserved(self) -> Decimal:
         """What stays set aside for it: its ceiling, until what was billed is known."""
-        unknown = self.state in UNSETTLED or (self.state is JobState.SUCCEEDED and self.billed is None)
-        return (self.ceiling or ZERO) if unknown else ZERO
+        return (self.ceiling or ZERO) if self.state in UNSETTLED or self._bill_unknown else ZERO
 
     @property
     def settled(self) -> Decimal:

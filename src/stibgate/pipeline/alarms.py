@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from stibgate.domain.budget import Budget, Window, format_amount
+from stibgate.domain.budget import Budget, Window, format_amount, window
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.event import QuarantineReason
 from stibgate.domain.job import Job, JobState
@@ -93,6 +93,15 @@ class BudgetUse:
         if self.remaining <= 0:
             return BudgetState.EXHAUSTED
         return BudgetState.NEAR if self.used >= self.budget.limit * NEAR else BudgetState.OK
+
+
+def uses_in(ledger: Ledger | None, budgets: Iterable[Budget], now_ms: int) -> list[BudgetUse]:
+    """Return what the current window of each of *budgets* has gone to, as *ledger* says; nothing without one."""
+    windows = [(one, window(one.period, now_ms)) for one in budgets]
+    return [
+        BudgetUse(one, current, Spent() if ledger is None else ledger.spent(one.name, current.name))
+        for one, current in windows
+    ]
 
 
 def found_in(ledger: Ledger, budgets: Iterable[BudgetUse], *, now_ms: int) -> Sequence[Alarm]:

@@ -22,7 +22,7 @@ from stibgate.errors import NotUnderstood, StoreError, UsageError, VendorError, 
 from stibgate.pipeline.alarms import Alarm
 from stibgate.pipeline.asking import AT_ONCE, GIVE_UP_MS, JobApi, Line, pause_ms
 from stibgate.pipeline.operations import Reader
-from stibgate.pipeline.purchase import Buyer
+from stibgate.pipeline.purchase import NO_CREDITS_STATUS, Buyer
 from stibgate.stores import JobBook, JobFilter, Queue
 from stibgate.vendors.stibnite import Job as Answer
 
@@ -38,7 +38,6 @@ USAGE_MS = 1_800_000
 """How old a note of usage becomes before the next one is taken; longer than the grace after which it is judged."""
 PAGE_TRIES = 4
 PAGE_RETRY_MS = 60_000
-NO_CREDITS_STATUS = 402
 
 _ANY_TIME_MS = 2**62
 _ALL = 100_000

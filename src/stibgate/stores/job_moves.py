@@ -160,11 +160,6 @@ def amend(job: Job, *, billed: int, next_cursor: str | None) -> Job:
     )
 
 
-def pollable(job: Job) -> bool:
-    """Return whether the vendor may be asked for *job*: it is on its way, or nobody said what it was billed."""
-    return job.state is JobState.SUBMITTED or (job.state is JobState.SUCCEEDED and job.billed is None)
-
-
 def bill_sequence(at_ms: int, number: int, *, push: bool) -> int:
     """Return the place of a job, or a push, with its store's *number* among all bills: that of its time.
 

@@ -144,7 +144,7 @@ class MemoryJobs(MemoryResults):
     async def polled(self, run_id: str, *, next_poll_at_ms: int | None, reason: str | None = None) -> None:
         """Count a poll in vain; see `stores.JobBook.polled`."""
         job = self._jobs.get(run_id)
-        if job is not None and job_moves.pollable(job):
+        if job is not None and job.pollable:
             why = job.reason if reason is None else reason
             self._update(run_id, polls=job.polls + 1, next_poll_at_ms=next_poll_at_ms, reason=why)
 
