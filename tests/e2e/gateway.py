@@ -280,6 +280,8 @@ class Gateway:
     def start(self, *, within_s=10.0):
         """Start the process and return once it is ready."""
         begun_s = time.monotonic()
+        if self.log.exists():  # kill -9 may tear the last line, and the next process would write on behind it
+            os.truncate(self.log, self.log.read_bytes().rfind(b"\n") + 1)
         with self.log.open("ab") as out, self.err.open("ab") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "stibgate", *self.words, "--config", str(self.config)],
