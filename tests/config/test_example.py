@@ -45,6 +45,7 @@ SHOWN = {
     ("routes",),
     ("stibnite", "api_key"),
     ("thehog", "access_key"),
+    ("console", "tokens"),
     ("thehog", "secret_key"),
     *(("budgets", "campaigns", key) for key in ("unit", "limit", "period", "confirm_above")),
 }
@@ -78,6 +79,7 @@ def test_it_loads():
     assert [notice for notice in loaded.notices if "chmod" not in notice] == [
         "sources.jobs.secrets: one is the example's: anybody knows it",
         "sources.push.tokens: one is the example's: anybody knows it",
+        "console.tokens: one is the example's: anybody knows it",
     ]
 
 

@@ -32,7 +32,11 @@ _NEEDS_SECRET = {"signature", "signature+token", "signature_or_token"}
 _NEEDS_TOKEN = {"token", "signature+token", "signature_or_token"}
 
 # What stands in config.example.toml, and so is known to everybody.
-_EXAMPLES = {"whsec_ZmFrZS1mb3ItZG9jcy1vbmx5LW5vdC1hLXNlY3JldA==", "fake-for-docs-only-not-a-token"}
+_EXAMPLES = {
+    "whsec_ZmFrZS1mb3ItZG9jcy1vbmx5LW5vdC1hLXNlY3JldA==",
+    "fake-for-docs-only-not-a-token",
+    "fake-for-docs-only-not-an-admin-token",
+}
 
 
 def check(tree: Tree, report: Reporter) -> None:
@@ -63,6 +67,8 @@ def notices(settings: Settings) -> Iterator[str]:
             yield f"{where}.secrets: one is the example's: anybody knows it"
         if any(token.get_secret_value() in _EXAMPLES for token in source.tokens):
             yield f"{where}.tokens: one is the example's: anybody knows it"
+    if any(item.token.get_secret_value() in _EXAMPLES for item in settings.console.tokens):
+        yield "console.tokens: one is the example's: anybody knows it"
     for name, sink in settings.sinks.items():
         yield from (f"{dotted(('sinks', name))}: {notice}" for notice in sink.notices())
     yield from route_checks.notices(settings)
@@ -153,8 +159,11 @@ def _check_admin(tree: Tree, report: Reporter) -> None:
         host, _ = split_bind(bind)
     except (AttributeError, ValueError):
         return  # not an address at all, which its own field says
-    if not is_loopback(host):
-        report.add(("server", "admin_bind"), "must be a loopback address: nothing on it asks for a token yet")
+    if not is_loopback(host) and _table(tree, "console").get("tokens", []) in ([], ""):
+        report.add(
+            ("server", "admin_bind"),
+            "must be a loopback address while there are no [console] tokens: anybody could reach it",
+        )
 
 
 def _check_retention(tree: Tree, report: Reporter) -> None:

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -223,3 +223,62 @@ SecretItem = Annotated[
     ),
 ]
 """A secret as text, or a table of `value` and `not_after`."""
+
+
+ADMIN_TOKEN_CHARS_MIN = 32
+
+_ADMIN_TOKEN = re.compile(r"[!-~]+", re.ASCII)
+
+
+def _check_admin_token(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if len(text) < ADMIN_TOKEN_CHARS_MIN or _ADMIN_TOKEN.fullmatch(text) is None:
+        raise ValueError(f"must have at least {ADMIN_TOKEN_CHARS_MIN} characters, printable ASCII without spaces")
+    return token
+
+
+class AdminTokenSettings(BaseModel):
+    """A token of the admin listener: whose it is, and what they may do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: Name
+    role: Literal["viewer", "operator", "admin"]
+    token: Annotated[SecretStr, AfterValidator(_check_admin_token), _AsFingerprint]
+
+
+def _admin_token_item(item: Any) -> Any:
+    """Return a table for `name:role:token`, which is how a line of a file or a variable says it."""
+    if not isinstance(item, str):
+        return item
+    parts = item.split(":", 2)
+    if len(parts) != 3:
+        raise ValueError('must be a table with name, role and token, or the text "name:role:token"')
+    return dict(zip(("name", "role", "token"), parts, strict=True))
+
+
+AdminToken = Annotated[
+    AdminTokenSettings,
+    BeforeValidator(_admin_token_item),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "role": {"enum": ["viewer", "operator", "admin"]},
+                        "token": {"type": "string", "minLength": ADMIN_TOKEN_CHARS_MIN},
+                    },
+                    "required": ["name", "role", "token"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+"""A token of the admin listener as a table, or as the text `name:role:token`."""
+
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+HostName = Annotated[str, _pattern(_HOST, 'must be a host name in small letters, for example "gate.example.com"')]

@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from stibgate.config.fields import (
+    AdminToken,
     Amount,
     ApiBaseUrl,
     Bind,
     HeaderName,
+    HostName,
     Key,
     Name,
     Network,
@@ -37,6 +39,7 @@ SourceKind = Literal["stibnite_jobs", "stibnite_push"]
 Scheme = Literal["auto", "t_v1", "sha256_hex", "sha256_base64", "v0_timestamp", "standard_webhooks", "custom"]
 
 SECRETS_MAX = 8
+ADMIN_TOKENS_MAX = 50
 
 
 class _Section(BaseModel):
@@ -209,6 +212,15 @@ class BudgetSettings(_Section):
     confirm_above: Amount | None = None
 
 
+class ConsoleSettings(_Section):
+    """`[console]`: who may use the admin listener, and what its pages are called."""
+
+    tokens: Annotated[tuple[AdminToken, ...], Field(json_schema_extra={"maxItems": ADMIN_TOKENS_MAX})] = ()
+    environment: Annotated[str, Field(max_length=40)] = ""
+    session: PositiveDuration = 12 * 3_600.0
+    hosts: tuple[HostName, ...] = ()
+
+
 class LogSettings(_Section):
     """`[log]`: what is written to stdout."""
 
@@ -229,6 +241,7 @@ class Settings(_Section):
     stibnite: StibniteSettings = StibniteSettings()
     thehog: TheHogSettings = TheHogSettings()
     budgets: dict[Name, BudgetSettings] = {}
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
 
     def delivery_of(self, sink: str) -> DeliverySettings:
