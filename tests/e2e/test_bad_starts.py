@@ -182,19 +182,22 @@ def test_an_older_store_is_not_misread(tmp_path):
     config = configure(tmp_path)
     assert stibgate("db", "migrate", "--config", config).code == 0
     with sqlite3.connect(tmp_path / "data/stibgate.db") as db:
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm003_spending'")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm004_operating'")
     db.close()
     for words in READING:
         ran = stibgate(*words, "--config", config)
         if words != ("db", "status"):
-            assert "m003_spending" in ran.complaint(78)
-    assert "m003_spending" in stibgate("db", "status", "--config", config).out
+            assert "m004_operating" in ran.complaint(78)
+    assert "m004_operating" in stibgate("db", "status", "--config", config).out
 
 
 def test_a_newer_store_is_left_alone(tmp_path):
     """A store that a newer stibgate wrote is 78, for `serve` and for every reading command, and is not changed."""
     config = configure(tmp_path)
-    assert stibgate("db", "migrate", "--config", config).out == "applied m001_first, m002_forwarding, m003_spending\n"
+    assert (
+        stibgate("db", "migrate", "--config", config).out
+        == "applied m001_first, m002_forwarding, m003_spending, m004_operating\n"
+    )
     assert stibgate("db", "migrate", "--config", config).out == "the schema is current; nothing to do\n"
     store = tmp_path / "data/stibgate.db"
     with sqlite3.connect(store) as db:

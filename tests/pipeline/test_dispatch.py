@@ -7,6 +7,7 @@ import pytest
 
 from stibgate.domain.circuit import CircuitPolicy, CircuitState
 from stibgate.domain.delivery import DeliveryState
+from stibgate.domain.fact import Attempted, CircuitMoved
 from stibgate.domain.record import lookup_hash
 from stibgate.domain.task import Outcome, OutcomeKind, Settlement, Signal, TaskState
 from stibgate.errors import SinkHeld, SinkRejected, SinkUnavailable
@@ -99,6 +100,19 @@ async def test_taken(lines):
     assert world.signals() == [(1, Signal.TAKEN)]
     (line,) = lines.of("task.delivered")
     assert (line["outcomes"], line["attempt"], line["level"]) == ({"written": 2}, 1, "info")
+
+
+async def test_an_attempt_is_told():
+    """Whoever counts is told of each attempt, and of the breaker that it opened."""
+    world = Try(SinkUnavailable("down"), policy=replace(POLICY, circuit=CircuitPolicy(1, 30.0, 600.0, 1)))
+    told = []
+    world.dispatcher = replace(world.dispatcher, observe=told.append)
+    await world.begin()
+    await world.attempt()
+    assert told == [
+        Attempted("drop", Signal.UNAVAILABLE, 0.0, 0.0, {}),
+        CircuitMoved("drop", CircuitState.OPEN),
+    ]
 
 
 async def test_split(lines):

@@ -164,9 +164,11 @@ def make_fanout(queue: Queue, sinks: Sequence[str], *, now_ms: Callable[[], int]
     return Fanout(queue, to_sinks(*sinks), Rules(), now_ms=now_ms, new_id=ids("tsk"))
 
 
-def make_dispatcher(queue: Queue, outlets: Mapping[str, Outlet], *, now_ms: Callable[[], int]) -> Dispatcher:
+def make_dispatcher(
+    queue: Queue, outlets: Mapping[str, Outlet], *, now_ms: Callable[[], int], **settings
+) -> Dispatcher:
     """Return a dispatcher whose jitter is always in the middle."""
-    return Dispatcher(queue, outlets, now_ms=now_ms, jitter=lambda: 0.5, hash_key=HASH_KEY)
+    return Dispatcher(queue, outlets, now_ms=now_ms, jitter=lambda: 0.5, hash_key=HASH_KEY, **settings)
 
 
 def make_worker(queue: Queue, outlets: Mapping[str, Outlet], *, now_ms: Callable[[], int], **settings) -> Worker:

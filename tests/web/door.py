@@ -9,6 +9,7 @@ from itertools import count
 
 from aiohttp import web
 
+from stibgate.domain.fact import unobserved
 from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.source import Auth, Source
 from stibgate.signatures import Secret
@@ -180,6 +181,7 @@ async def open_door(
     body_timeout_s: float = 5.0,
     trusted_proxies: tuple = (),
     check_space=lambda: None,
+    observe=unobserved,
     **intake_settings,
 ) -> AsyncIterator[Door]:
     """Listen on a free loopback port; afterwards nothing may be held any more."""
@@ -194,6 +196,7 @@ async def open_door(
         in_flight=in_flight,
         check_space=check_space,
         new_request_id=lambda: f"made-{next(numbers)}",
+        observe=observe,
     )
     server = QuietServer(
         receiver.handle,

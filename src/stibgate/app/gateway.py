@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 import structlog
 
 from stibgate import __version__
+from stibgate.app.admin import AdminParts, admin_application
+from stibgate.app.audience import Audience
 from stibgate.app.jobs import JobParts
 from stibgate.app.listeners import admin_runner, listen, public_runner
 from stibgate.app.parts import (
@@ -20,7 +22,6 @@ from stibgate.app.parts import (
     policy_of,
     readback_of,
 )
-from stibgate.app.token import admin_token
 from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
 from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreFull, StoreUnavailable
@@ -32,8 +33,6 @@ from stibgate.pipeline.worker import Worker
 from stibgate.sinks import Sink, SinkContext
 from stibgate.stores.connection import sqlite_version
 from stibgate.stores.sqlite import SqliteStore
-from stibgate.web.admin import AdminApi
-from stibgate.web.jobs import JobsApi
 from stibgate.web.limits import InFlight, RateLimiter
 from stibgate.web.receiver import Receiver, ReceiverSettings
 
@@ -63,6 +62,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
+        self.audience = Audience()
         self._started_s = 0.0
         self._listening = False
         self.failed: StoreUnavailable | None = None
@@ -103,8 +103,16 @@ class Gateway:
                 readback=readback_of(self._settings),
                 on_job=self._wake_jobs,
                 take_job=self._take_job,
+                observe=self.audience.tell,
             ),
-            Dispatcher(self._store, outlets, now_ms=now_ms, jitter=_DICE.random, hash_key=self._store.hash_key),
+            Dispatcher(
+                self._store,
+                outlets,
+                now_ms=now_ms,
+                jitter=_DICE.random,
+                hash_key=self._store.hash_key,
+                observe=self.audience.tell,
+            ),
             now_ms=now_ms,
             busy=lambda: self._receiver.busy,
         )
@@ -117,7 +125,7 @@ class Gateway:
             await self._stack.enter_async_context(self._jobs.client)  # until nobody can ask for a job any more
         self._receiver = self._make_receiver()
         # Undone in reverse: the public door closes first, then the worker drains while /readyz says so.
-        admin = admin_runner(alive=lambda: self._store.alive, ready=self._ready, api=self._admin_api())
+        admin = admin_runner(admin_application(self._admin_parts()))
         self.admin_url = await listen(admin, server.admin_address, "server.admin_bind", self._stack)
         self._stack.push_async_callback(self._stop_worker)
         if self._jobs is not None:
@@ -233,14 +241,22 @@ class Gateway:
             in_flight=self._in_flight,
             check_space=self._store.check_disk,
             new_request_id=new_request_id,
+            observe=self.audience.tell,
         )
 
-    def _admin_api(self) -> AdminApi:
-        self.operations = operations_of(self._settings, self._store, wake=self._worker.wake_all)
-        rules = Rules(**self._settings.normalise.model_dump())
-        token = admin_token(self._settings.storage.path)
-        jobs = JobsApi(None if self._jobs is None else self._jobs.desk, draining=lambda: self._receiver.draining)
-        return AdminApi(self.operations, jobs, token=token, rules=rules)
+    def _admin_parts(self) -> AdminParts:
+        self.operations = operations_of(
+            self._settings, self._store, wake=self._worker.wake_all, observe=self.audience.tell
+        )
+        return AdminParts(
+            settings=self._settings,
+            store=self._store,
+            operations=self.operations,
+            desk=None if self._jobs is None else self._jobs.desk,
+            draining=lambda: self._receiver.draining,
+            ready=self._ready,
+            audience=self.audience,
+        )
 
     def _ready(self) -> Mapping[str, str]:
         store, space = "ok" if self._store.alive else "cannot write", "ok"

@@ -9,8 +9,6 @@ from aiohttp import web
 
 from stibgate.app.parts import new_request_id
 from stibgate.errors import AddressInUse, ConfigError, PermissionRefused, Problem, StibgateError
-from stibgate.web.admin import AdminApi
-from stibgate.web.health import Checks, health_application
 from stibgate.web.protocol import QuietServer
 
 HEAD_BYTES_MAX = 8 * 1024 - 2
@@ -42,10 +40,8 @@ def public_runner(handle: Handler, *, keepalive_s: float) -> web.ServerRunner:
     return web.ServerRunner(server, handle_signals=False, shutdown_timeout=ANSWERED_S)
 
 
-def admin_runner(*, alive: Callable[[], bool], ready: Checks, api: AdminApi) -> web.AppRunner:
+def admin_runner(app: web.Application) -> web.AppRunner:
     """Return the admin listener."""
-    app = health_application(alive=alive, ready=ready)
-    api.add_to(app)
     return web.AppRunner(
         app,
         handle_signals=False,

@@ -10,6 +10,7 @@ import uuid_utils
 from stibgate.config import DeliverySettings, Settings, SourceSettings
 from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import CircuitPolicy
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.pipeline.drafts import AdmissionPolicy, Drafts
 from stibgate.pipeline.fanout import Readback
 from stibgate.pipeline.intake import Intake
@@ -83,7 +84,13 @@ def open_for_command(settings: Settings) -> SqliteStore:
     )
 
 
-def operations_of(settings: Settings, store: SqliteStore, *, wake: Callable[[], None] = lambda: None) -> Operations:
+def operations_of(
+    settings: Settings,
+    store: SqliteStore,
+    *,
+    wake: Callable[[], None] = lambda: None,
+    observe: Observe = unobserved,
+) -> Operations:
     """Return what operators can do with *store*."""
     return Operations(
         store,
@@ -93,6 +100,7 @@ def operations_of(settings: Settings, store: SqliteStore, *, wake: Callable[[], 
         now_ms=now_ms,
         new_id=lambda: new_id("tsk"),
         wake=wake,
+        observe=observe,
     )
 
 

@@ -14,6 +14,7 @@ import structlog
 from stibgate.domain.backoff import Policy, next_attempt_at_ms
 from stibgate.domain.circuit import Circuit
 from stibgate.domain.delivery import StoredDelivery
+from stibgate.domain.fact import Attempted, CircuitMoved, GaveUp, Observe, unobserved
 from stibgate.domain.instant import to_rfc3339
 from stibgate.domain.record import Record, lookup_hash
 from stibgate.domain.task import Outcome, OutcomeKind, Settlement, Signal, Task
@@ -50,6 +51,7 @@ class Dispatcher:
         now_ms: The clock.
         jitter: Returns a random number from 0 to 1.
         hash_key: The store's, under which a person is named in the log.
+        observe: Told of each attempt, and of what it means for the sink.
     """
 
     queue: Queue
@@ -57,6 +59,7 @@ class Dispatcher:
     now_ms: Callable[[], int]
     jitter: Callable[[], float]
     hash_key: bytes = b""
+    observe: Observe = unobserved
 
     async def attempt(self, task: Task) -> None:
         """Make the attempt that *task* was leased for, and settle it."""
@@ -79,6 +82,7 @@ class Dispatcher:
 
     def gave_up(self, task: Task) -> None:
         """Log that *task* is dead without another attempt."""
+        self.observe(GaveUp(task.sink))
         log.error(
             "task.dead",
             task_id=task.task_id,
@@ -171,6 +175,9 @@ class Dispatcher:
     def _log(self, task: Task, delivery: StoredDelivery, settlement: Settlement, *, duration_ms: int) -> None:
         event, write = _EVENTS[settlement.signal]
         due_ms = settlement.next_attempt_at_ms
+        end_to_end_ms = settlement.ended_at_ms - delivery.received_at_ms
+        counts = Counter(outcome.kind for outcome in settlement.outcomes)
+        self.observe(Attempted(task.sink, settlement.signal, duration_ms / 1000, end_to_end_ms / 1000, counts))
         getattr(log, write)(
             event,
             task_id=task.task_id,
@@ -178,11 +185,11 @@ class Dispatcher:
             sink=task.sink,
             attempt=task.attempts,
             records=task.records,
-            outcomes=dict(Counter(str(outcome.kind) for outcome in settlement.outcomes)) or None,
+            outcomes={str(kind): count for kind, count in counts.items()} or None,
             error=settlement.error,
             next_attempt_at=None if due_ms is None else to_rfc3339(due_ms),
             duration_ms=duration_ms,
-            end_to_end_ms=settlement.ended_at_ms - delivery.received_at_ms,
+            end_to_end_ms=end_to_end_ms,
         )
 
     def _log_refused(self, task: Task, records: Sequence[Record], settlement: Settlement) -> None:
@@ -213,6 +220,8 @@ class Dispatcher:
 
     def _log_circuit(self, sink: str, settled: Settled) -> None:
         before, after = settled.before, settled.after
+        if before.state is not after.state:
+            self.observe(CircuitMoved(sink, after.state))
         if (before.closed and not after.closed) or (after.held_since_ms is not None and before.held_since_ms is None):
             log.error(
                 "sink.circuit_opened",

@@ -14,6 +14,7 @@ import structlog
 
 from stibgate.domain.delivery import Admission, Delivery, DeliveryState, StoredDelivery
 from stibgate.domain.event import JOB_EVENTS, JOB_FAILED, JOB_SUCCEEDED, QuarantineReason
+from stibgate.domain.fact import Normalised, Observe, unobserved
 from stibgate.domain.instant import to_rfc3339
 from stibgate.domain.job import JobResult
 from stibgate.domain.record import Provenance, Record
@@ -67,6 +68,7 @@ class Fanout:
     readback: Readback = Readback.NEVER
     on_job: Callable[[], None] = lambda: None
     take_job: Callable[[str, str, bytes], Awaitable[tuple[Delivery, Admission]]] | None = None
+    observe: Observe = unobserved
 
     async def run_once(self) -> int:
         """Process one batch of what is accepted; return how many deliveries that were."""
@@ -211,12 +213,14 @@ class Fanout:
 
     def _log_normalised(self, delivery: StoredDelivery, records: Sequence[Record], *, unrouted: int) -> None:
         issues = Counter(f"{issue.field}.{issue.reason}" for record in records for issue in record.issues)
+        flagged = sum(bool(record.issues) for record in records)
+        self.observe(Normalised(delivery.source, len(records), flagged, issues))
         log.info(
             "records.normalised",
             delivery_id=delivery.delivery_id,
             source=delivery.source,
             records=len(records),
-            flagged=sum(bool(record.issues) for record in records),
+            flagged=flagged,
             issues=dict(issues) or None,
             unrouted=unrouted or None,
         )

@@ -16,6 +16,7 @@ import structlog
 
 from stibgate.domain.delivery import Admission, AdmissionStatus, Delivery, DeliveryState
 from stibgate.domain.event import QuarantineReason
+from stibgate.domain.fact import Proof
 from stibgate.errors import AuthReason, DeliveryRefused, SignatureRefused, StoreTimeout, StoreUnavailable
 from stibgate.pipeline.drafts import UNKNOWN_EVENT, Drafts, answer_of
 from stibgate.pipeline.source import Auth, Source, StalePolicy
@@ -66,12 +67,18 @@ class Receipt:
 
     Attributes:
         reason: Why, when *status* is `quarantined`.
+        event_type: As the log calls it.
+        conflict: Whether a duplicate's body differed from the first.
+        proof: What the signature proved; None when the token did.
     """
 
     status: AdmissionStatus
     delivery_id: str
     records: int
     reason: str | None = None
+    event_type: str | None = None
+    conflict: bool = False
+    proof: Proof | None = None
 
 
 @dataclass(slots=True)
@@ -148,13 +155,27 @@ class Intake:
             raise
         if admission.duplicate:
             self._log_duplicate(source, incoming, delivery, admission.delivery_id, conflict=admission.conflict)
-            return Receipt(AdmissionStatus.DUPLICATE, admission.delivery_id, admission.records)
+            return Receipt(
+                AdmissionStatus.DUPLICATE,
+                admission.delivery_id,
+                admission.records,
+                event_type=_loggable(delivery.event_type),
+                conflict=admission.conflict,
+                proof=_proof(verified, now_ms),
+            )
         if admission.job_unknown:
             delivery = replace(delivery, state=DeliveryState.QUARANTINED, reason=QuarantineReason.JOB_UNKNOWN)
         self._log_admitted(source, incoming, delivery, admission.repeat_of)
         if delivery.state is DeliveryState.ACCEPTED:
             self._on_admitted()
-        return Receipt(answer_of(delivery), delivery.delivery_id, delivery.records, delivery.reason)
+        return Receipt(
+            answer_of(delivery),
+            delivery.delivery_id,
+            delivery.records,
+            delivery.reason,
+            _loggable(delivery.event_type),
+            proof=_proof(verified, now_ms),
+        )
 
     async def take_job(self, name: str, event_type: str, body: bytes) -> tuple[Delivery, Admission]:
         """Admit a job that was asked for because its event did not come, as a delivery of source *name*.
@@ -273,6 +294,13 @@ def _open_gate(source: Source, pin: Mapping[str, Any] | None) -> _Gate:
         return _Gate(source, source.verifier(source.schemes), pinned=True, token_digests=digests)
     schemes = source.schemes if pin is None else [Scheme.from_document(pin)]
     return _Gate(source, source.verifier(schemes), pinned=pin is not None, token_digests=digests)
+
+
+def _proof(verified: Verified | None, now_ms: int) -> Proof | None:
+    if verified is None:
+        return None
+    signed_s = verified.signed_unix_s
+    return Proof(verified.scheme.name, verified.secret_label, None if signed_s is None else now_ms / 1000 - signed_s)
 
 
 def _loggable(event_type: str) -> str:

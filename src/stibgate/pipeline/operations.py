@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
+from stibgate.domain.fact import Observe, Replayed, unobserved
 from stibgate.domain.record import lookup_hash
 from stibgate.domain.routing import Router
 from stibgate.domain.task import Task, TaskState
@@ -116,6 +117,7 @@ class Operations:
         now_ms: The clock.
         new_id: Makes task ids.
         wake: Called after something changed.
+        observe: Told what was sent again.
     """
 
     desk: Desk
@@ -125,6 +127,7 @@ class Operations:
     now_ms: Callable[[], int]
     new_id: Callable[[], str]
     wake: Callable[[], None]
+    observe: Observe = unobserved
 
     async def replay(self, selection: Selection, *, forced: bool, by: str, dry_run: bool) -> Report:
         """Send what *selection* names again; return what was done."""
@@ -137,6 +140,8 @@ class Operations:
                 if verdict is ReplayResult.REPLAYED:
                     report.records += step.records
                     report.sinks[step.sink or ""] += step.records
+                    if not dry_run:
+                        self.observe(Replayed(step.sink, 1))
         del report.sinks[""]
         if not dry_run:
             self.wake()

@@ -277,6 +277,58 @@ def m003_spending(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_OPERATING = """
+CREATE TABLE minutes (
+  at INTEGER NOT NULL,
+  series TEXT NOT NULL,
+  name TEXT NOT NULL,
+  value INTEGER NOT NULL,
+  PRIMARY KEY (at, series, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE rejections (
+  hour INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  first_at INTEGER NOT NULL,
+  last_at INTEGER NOT NULL,
+  last TEXT NOT NULL,
+  PRIMARY KEY (hour, source, reason)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  at INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  role TEXT NOT NULL,
+  action TEXT NOT NULL,
+  target TEXT,
+  detail TEXT,
+  client_ip TEXT,
+  chain BLOB NOT NULL
+) STRICT;
+CREATE TABLE calls (
+  key TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  fingerprint BLOB NOT NULL,
+  at INTEGER NOT NULL,
+  status INTEGER,
+  answer TEXT,
+  PRIMARY KEY (actor, key)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@MIGRATIONS()
+def m004_operating(db: Database) -> None:
+    """Add what operators look at and leave behind: counts per minute, refusals, the audit, keyed calls.
+
+    `minutes.at` is the minute's beginning in milliseconds; `value` adds up. `rejections.last` describes the latest
+    one, without its body. `audit.chain` is the SHA-256 over the row and the chain before it.
+    """
+    for statement in filter(str.strip, _OPERATING.split(";\n")):
+        db.conn.execute(statement)
+
+
 def known() -> tuple[str, ...]:
     """Return the names of all migrations that this version knows, in order."""
     return tuple(migration.name for migration in MIGRATIONS._migrations)  # noqa: SLF001  (no public list of all names)

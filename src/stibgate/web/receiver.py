@@ -18,6 +18,7 @@ import structlog
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from stibgate.domain.fact import Answer, Answered, Observe, unobserved
 from stibgate.errors import DeliveryRefused, SignatureRefused, StoreFull, StoreUnavailable
 from stibgate.pipeline.intake import Incoming, Intake, not_found
 from stibgate.pipeline.source import Source
@@ -71,6 +72,7 @@ class Receiver:
         in_flight: Requests and bytes that may be held at once.
         check_space: Raises `StoreUnavailable` when nothing could be stored, before anything is read.
         new_request_id: Makes request ids.
+        observe: Told of each answer.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class Receiver:
         in_flight: InFlight,
         check_space: Callable[[], None],
         new_request_id: Callable[[], str],
+        observe: Observe = unobserved,
     ) -> None:
+        self._observe = observe
         self._intake = intake
         self._settings = settings
         self._limiter = limiter
@@ -117,18 +121,18 @@ class Receiver:
                 return web.Response(headers={"X-Request-Id": request_id, "Server": SERVER})
             return await self._receive(request, source, request_id, token_valid=token_valid, started_s=started_s)
         except DeliveryRefused as refusal:
-            return self._refuse(request, refusal, request_id, source)
+            return self._refuse(request, refusal, request_id, source, started_s)
         except SignatureRefused as refusal:
             public = DeliveryRefused(401, "Unauthorized", refusal.reason)
-            return self._refuse(request, public, request_id, source)
+            return self._refuse(request, public, request_id, source, started_s)
         except StoreFull as error:
-            return self._cannot_store(507, error, request_id, source)
+            return self._cannot_store(507, error, request_id, source, started_s)
         except StoreUnavailable as error:
-            return self._cannot_store(503, error, request_id, source)
+            return self._cannot_store(503, error, request_id, source, started_s)
         except Exception as error:
             # A bug of ours must not cost a delivery: the sender is asked to come again.
             log.exception("unhandled", request_id=request_id, source=source.name if source else None)
-            return self._cannot_store(503, StoreUnavailable(type(error).__name__), request_id, source)
+            return self._cannot_store(503, StoreUnavailable(type(error).__name__), request_id, source, started_s)
 
     async def _receive(
         self, request: web.BaseRequest, source: Source, request_id: str, *, token_valid: bool, started_s: float
@@ -157,6 +161,20 @@ class Receiver:
         finally:
             in_flight.requests -= 1
             in_flight.bytes -= held
+        self._observe(
+            Answered(
+                source.name,
+                Answer(receipt.status),
+                source.ack_status,
+                self._clock() - started_s,
+                receipt.reason,
+                len(body),
+                receipt.records,
+                receipt.event_type,
+                receipt.proof,
+                receipt.conflict,
+            )
+        )
         return Acknowledgement(receipt, status=source.ack_status, request_id=request_id)
 
     def _check_head(self, request: web.BaseRequest) -> None:
@@ -234,14 +252,22 @@ class Receiver:
         )
 
     def _refuse(
-        self, request: web.BaseRequest, refusal: DeliveryRefused, request_id: str, source: Source | None
+        self,
+        request: web.BaseRequest,
+        refusal: DeliveryRefused,
+        request_id: str,
+        source: Source | None,
+        started_s: float,
     ) -> web.Response:
-        event = "delivery.throttled" if refusal.status == 429 else "delivery.rejected"
+        outcome = Answer.THROTTLED if refusal.status == 429 else Answer.REJECTED
+        event = f"delivery.{outcome}"
+        name = source.name if source else refusal.source
+        self._observe(Answered(name, outcome, refusal.status, self._clock() - started_s, refusal.reason))
         if self._may_log():
             log.warning(
                 event,
                 request_id=request_id,
-                source=source.name if source else refusal.source,
+                source=name,
                 reason=refusal.reason,
                 http_status=refusal.status,
                 client_ip=self._client(request),
@@ -271,13 +297,15 @@ class Receiver:
         return count or None
 
     def _cannot_store(
-        self, status: int, error: StoreUnavailable, request_id: str, source: Source | None
+        self, status: int, error: StoreUnavailable, request_id: str, source: Source | None, started_s: float
     ) -> web.Response:
+        name = source.name if source else None
+        self._observe(Answered(name, Answer.FAILED, status, self._clock() - started_s, "store"))
         if self._may_log():
             log.error(
                 "store.error",
                 request_id=request_id,
-                source=source.name if source else None,
+                source=name,
                 error=error.message,
                 hint=error.hint,
                 http_status=status,

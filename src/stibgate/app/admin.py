@@ -1,0 +1,47 @@
+"""What the admin listener is made of: health, the API and what else operators look at."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from stibgate.app.audience import Audience
+from stibgate.app.token import admin_token
+from stibgate.config import Settings
+from stibgate.normalise import Rules
+from stibgate.pipeline.jobdesk import JobDesk
+from stibgate.pipeline.operations import Operations
+from stibgate.stores.sqlite import SqliteStore
+from stibgate.web.admin import AdminApi
+from stibgate.web.health import health_application
+from stibgate.web.jobs import JobsApi
+
+
+@dataclass(frozen=True, slots=True)
+class AdminParts:
+    """What the admin listener shows, and what it acts through.
+
+    Attributes:
+        desk: Buys; None without an API key.
+        draining: Whether the service is about to end.
+        ready: The checks of `/readyz`.
+        audience: Where facts can be listened to.
+    """
+
+    settings: Settings
+    store: SqliteStore
+    operations: Operations
+    desk: JobDesk | None
+    draining: Callable[[], bool]
+    ready: Callable[[], Mapping[str, str]]
+    audience: Audience
+
+
+def admin_application(parts: AdminParts) -> web.Application:
+    """Return the application of the admin listener."""
+    app = health_application(alive=lambda: parts.store.alive, ready=parts.ready)
+    settings = parts.settings
+    rules = Rules(**settings.normalise.model_dump())
+    token = admin_token(settings.storage.path)
+    AdminApi(parts.operations, JobsApi(parts.desk, draining=parts.draining), token=token, rules=rules).add_to(app)
+    return app

@@ -1,0 +1,125 @@
+"""What happened, for whoever counts: told once, at the place where it is known, and forgotten there.
+
+A fact names no person. Its words come from the configuration or from closed sets, so that each may be a label.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stibgate.domain.circuit import CircuitState
+from stibgate.domain.task import OutcomeKind, Signal
+
+
+class Answer(StrEnum):
+    """How a request to the public listener ended."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    QUARANTINED = "quarantined"
+    REJECTED = "rejected"  # the request's fault; the reason is in the log only
+    THROTTLED = "throttled"
+    FAILED = "failed"  # ours: nothing could be stored
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a signature proved.
+
+    Attributes:
+        key_slot: Which secret verified it, 1 for the newest.
+        skew_s: Our clock minus the signed time; None where no time is signed.
+    """
+
+    scheme: str
+    key_slot: str
+    skew_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A delivery, or what was sent as one, was answered.
+
+    Attributes:
+        source: None when it named no source of ours.
+        reason: Why it was not accepted, of the words that the log has.
+        duration_s: From the request's head to the answer.
+        body_bytes: 0 when the body was not read.
+        event_type: As the log calls it: `other` for what does not look like one; None when it was not read.
+        proof: What its signature proved; None when a token did.
+        conflict: Whether a duplicate's body differed from the first.
+    """
+
+    source: str | None
+    outcome: Answer
+    http_status: int
+    duration_s: float
+    reason: str | None = None
+    body_bytes: int = 0
+    records: int = 0
+    event_type: str | None = None
+    proof: Proof | None = None
+    conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """The records of a delivery were cleaned.
+
+    Attributes:
+        flagged: How many have an issue.
+        issues: `field.reason` -> how often.
+    """
+
+    source: str
+    records: int
+    flagged: int
+    issues: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """An attempt of a task was settled.
+
+    Attributes:
+        outcomes: What became of its records, counted.
+        end_to_end_s: From the receipt of the delivery to now.
+    """
+
+    sink: str
+    signal: Signal
+    duration_s: float
+    end_to_end_s: float
+    outcomes: Mapping[OutcomeKind, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """A task is dead without another attempt: too old, or tried too often."""
+
+    sink: str
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitMoved:
+    """A sink's breaker changed its state."""
+
+    sink: str
+    state: CircuitState
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """An operator had tasks of a sink sent again; None for whole deliveries."""
+
+    sink: str | None
+    tasks: int
+
+
+Fact = Answered | Normalised | Attempted | GaveUp | CircuitMoved | Replayed
+Observe = Callable[[Fact], None]
+
+
+def unobserved(_fact: Fact) -> None:
+    """Let a fact pass: for parts that nobody watches."""
