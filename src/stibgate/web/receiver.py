@@ -260,7 +260,7 @@ class Receiver:
         started_s: float,
     ) -> web.Response:
         outcome = Answer.THROTTLED if refusal.status == 429 else Answer.REJECTED
-        event = f"delivery.{outcome}"
+        event = "delivery.throttled" if outcome is Answer.THROTTLED else "delivery.rejected"
         name = source.name if source else refusal.source
         self._observe(Answered(name, outcome, refusal.status, self._clock() - started_s, refusal.reason))
         if self._may_log():
