@@ -10,7 +10,6 @@ import pytest
 
 from stibgate.app import now_ms
 from stibgate.cli import estimate
-from stibgate.cli.decisions import amount_number
 from stibgate.cli.estimate import Gate
 from stibgate.domain.budget import Budget, Period, Quote, Reason, Unit, Verdict, window
 from stibgate.pipeline.alarms import BudgetUse
@@ -19,6 +18,7 @@ from stibgate.sandbox.thehog import TheHogSandbox
 from stibgate.stores import Spent
 from stibgate.vendors.retry import Patience
 from stibgate.vendors.thehog import TheHogClient
+from stibgate.views.words import amount_number
 from tests.cli.beside import Line
 
 QUERY = "canary-query VP Engineering"

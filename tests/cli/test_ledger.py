@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import pytest
 
-from stibgate.cli.ledger import bill_row
 from stibgate.domain.budget import Budget, Period, Unit
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.event import JOB_SUCCEEDED
@@ -13,6 +12,7 @@ from stibgate.domain.job import JobResult, NewRun
 from stibgate.domain.task import Signal
 from stibgate.pipeline.alarms import GRACE_MS
 from stibgate.stores.sqlite import SqliteStore
+from stibgate.views.money import bill_row
 from tests.cli.beside import Line
 from tests.pipeline.bills import of_job, of_push
 from tests.stores.world import NOW_MS, PATIENT, make_delivery, make_processed, make_settlement
@@ -179,7 +179,7 @@ async def test_alarms_only(run, config, filled, store):
 
 async def test_old_losses_are_found(run, config, filled, monkeypatch):
     """What misses records is an alarm however much came after it."""
-    monkeypatch.setattr("stibgate.cli.ledger.RECENT", 1)
+    monkeypatch.setattr("stibgate.views.money.RECENT", 1)
     ran = await run("ledger", "--alarms", "--json", "--config", config)
     assert [one["delivery_id"] for one in ran.objects] == ["d3"]
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from stibgate.cli.sinks import destination
 from stibgate.config import load
 from stibgate.config.kinds import settings_class
+from stibgate.views.sinks import destination
 from tests.e2e.gateway import Gateway, configure, push_body, stibgate
 from tests.plugins.world import write_package
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.decisions import budget_document
 from stibgate.cli.output import open_ledger, print_rows, printable
 from stibgate.domain.budget import Budget, format_amount
 from stibgate.errors import NoStore
 from stibgate.pipeline.alarms import BudgetUse, alarms, uses_in
+from stibgate.views.money import budget_row
 
 _COLUMNS = ("name", "unit", "limit", "reserved", "settled", "remaining", "period", "window", "state")
 
@@ -30,12 +30,7 @@ def budget(*, name: str | None, config: Path | None, as_json: bool) -> None:
     settings = load(config).settings
     now = now_ms()
     found = uses(config, [settings.budget(one) for one in ([name] if name is not None else settings.budgets)], now)
-    rows = [
-        budget_document(use)
-        | {"period": use.budget.period, "window": use.window.name, "state": use.state}
-        | ({} if as_json else _amounts(use))
-        for use in found
-    ]
+    rows = [budget_row(use) | ({} if as_json else _amounts(use)) for use in found]
     print_rows(rows, as_json=as_json, columns=_COLUMNS, empty="no budgets")
     for alarm in () if as_json else alarms([], found, now_ms=now):
         click.echo(f"{click.style('alarm', fg='yellow')}: {printable(alarm.message)}", err=True)

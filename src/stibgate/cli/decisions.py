@@ -1,8 +1,6 @@
 """How commands print what a budget decided, and the exit codes that tell it to scripts."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any
 
 import click
 
@@ -25,46 +23,6 @@ _OPTIONS = {"contactFields": "--contacts", "max_records": "--max-records"}
 def exit_code_of(verdict: Verdict) -> int:
     """Return 0 for allow, 3 for deny, 4 for needs_confirmation."""
     return _EXIT_CODES[verdict]
-
-
-def amount_number(amount: Decimal) -> int | float:
-    """Return *amount* as a JSON number, an integer where it is whole."""
-    return int(amount) if amount == amount.to_integral_value() else float(amount)
-
-
-def decision_document(decision: Decision, reasons: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the decision as the contract shows it.
-
-    Args:
-        decision: What was decided.
-        reasons: What stands in `reasons`; the decision's own message where there are none.
-    """
-    return {
-        "decision": decision.verdict,
-        "reason": decision.reason,
-        "reasons": list(reasons) or [decision.message],
-        "suggestions": [
-            {
-                "change": dict(suggestion.change),
-                "estimated": amount_number(suggestion.ceiling),
-                "decision": suggestion.verdict,
-            }
-            for suggestion in decision.suggestions
-        ],
-    }
-
-
-def budget_document(use: BudgetUse) -> dict[str, Any]:
-    """Return a budget and its window, as the contract lists it."""
-    return {
-        "name": use.budget.name,
-        "unit": use.budget.unit,
-        "limit": amount_number(use.budget.limit),
-        "reserved": amount_number(use.spent.reserved),
-        "settled": amount_number(use.spent.settled),
-        "remaining": amount_number(use.remaining),
-        "window": use.window.name,
-    }
 
 
 def print_decision(

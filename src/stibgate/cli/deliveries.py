@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,14 @@ import click
 
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.operate import Request, selection_options
-from stibgate.cli.output import chosen, counted, delivery_row, moment, open_ledger, print_rows, printable, task_row
+from stibgate.cli.output import chosen, open_ledger, print_rows, printable
 from stibgate.cli.times import parse_time
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
-from stibgate.domain.task import OutcomeKind, TaskState
+from stibgate.domain.task import TaskState
 from stibgate.errors import StibgateError, UsageError
-from stibgate.stores import DeliveryFilter, Ledger, TaskFilter
+from stibgate.stores import DeliveryFilter, Ledger
+from stibgate.views.deliveries import delivery_row, describe_delivery
+from stibgate.views.words import counted
 
 PAGE = 500
 
@@ -91,7 +92,7 @@ def show(*, delivery_id: str, config: Path | None, as_json: bool, raw: bool, sho
             if not records:
                 click.echo("no records", err=True)
             return
-        document = describe(ledger, delivery)
+        document = describe_delivery(ledger, delivery)
     if as_json:
         click.echo(json.dumps(document))
         return
@@ -111,49 +112,6 @@ def replay(request: Request) -> None:
     if request.unlimited:
         raise UsageError("say what to replay", hint="Give ids or a filter, for example --since 2026-05-17.")
     request.run("replays", request.body("deliveries"), verb="sent again")
-
-
-def describe(ledger: Ledger, delivery: StoredDelivery) -> dict[str, Any]:
-    """Return a delivery with its tasks, outcomes, duplicates and conflicts, as the contract shows it."""
-    sightings = ledger.sightings(delivery.delivery_id)
-    seen = [{"seen_at": moment(s.seen_at_ms), "body_sha256": s.body_sha256.hex()} for s in sightings if not s.conflict]
-    conflicts = [{"seen_at": moment(s.seen_at_ms), "body_sha256": s.body_sha256.hex()} for s in sightings if s.conflict]
-    tasks = ledger.tasks(TaskFilter(delivery_id=delivery.delivery_id), limit=None)
-    return {
-        **delivery_row(delivery),
-        "body_bytes": delivery.body_bytes,
-        "body_sha256": delivery.body_sha256.hex(),
-        "authenticated_by": delivery.authenticated_by,
-        "stale": delivery.stale,
-        "repeat_of": delivery.repeat_of,
-        "issues": delivery.issues,
-        "tasks": [_task(ledger, delivery, task) for _, task in reversed(tasks)],
-        "duplicates_seen": seen,
-        "conflicts": conflicts,
-    }
-
-
-def _task(ledger: Ledger, delivery: StoredDelivery, task: Any) -> dict[str, Any]:
-    outcomes = ledger.outcomes(task.task_id)
-    refused = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.REFUSED]
-    people = {r.position: r.person_id for r in ledger.records(delivery.delivery_id)} if refused else {}
-    return {
-        **task_row(task),
-        "records": task.records,
-        "outcomes": dict(Counter(str(outcome.kind) for outcome in outcomes)),
-        "refused": [
-            {
-                "position": outcome.position,
-                "person_id": people.get(outcome.position),
-                "category": outcome.category,
-                "code": outcome.code,
-                "property": outcome.property,
-                "correlation_id": outcome.correlation_id,
-                "message": outcome.message,
-            }
-            for outcome in refused
-        ],
-    }
 
 
 def _print_delivery(document: dict[str, Any]) -> None:

@@ -210,8 +210,9 @@ class _Drops:
 async def _report(on: "Stage", *, chaos: bool) -> Sequence[str]:
     """Print receipts and rows; return what is missing."""
     from stibgate.app import open_store_ledger
-    from stibgate.cli.output import delivery_row, print_rows
+    from stibgate.cli.output import print_rows
     from stibgate.stores import DeliveryFilter
+    from stibgate.views.deliveries import delivery_row
 
     with closing(open_store_ledger(on.settings)) as ledger:
         stored = ledger.deliveries(DeliveryFilter(), limit=None)

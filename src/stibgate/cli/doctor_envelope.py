@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stibgate.cli.output import counted
 from stibgate.domain.event import RECORDS_PUSHED
 from stibgate.events.envelope import EVENT_TYPE_KEYS
+from stibgate.views.words import counted
 
 if TYPE_CHECKING:
     from stibgate.signatures import Diagnosis

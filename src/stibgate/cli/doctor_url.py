@@ -9,8 +9,9 @@ import click
 
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.doctor_findings import Finding, exit_by, note, ok, print_finding, wrong
-from stibgate.cli.output import checked_url, counted
+from stibgate.cli.output import checked_url
 from stibgate.errors import UsageError
+from stibgate.views.words import counted
 
 if TYPE_CHECKING:
     from stibgate.cli.doctor_door import Door

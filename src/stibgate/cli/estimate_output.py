@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stibgate.cli.decisions import amount_number, budget_document, decision_document
-from stibgate.cli.output import counted, printable
+from stibgate.cli.output import printable
 from stibgate.domain.budget import AMOUNT_BELOW, Decision, Unit, format_amount
 from stibgate.domain.preflight import PAGE_PEOPLE, SearchSize
 from stibgate.vendors.thehog.requests import LIMIT_MAX
+from stibgate.views.money import budget_document, decision_document
+from stibgate.views.words import amount_number, counted
 
 if TYPE_CHECKING:
     from stibgate.pipeline.alarms import BudgetUse

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.job_story import story_of_job
-from stibgate.cli.output import moment, open_ledger, printable
-from stibgate.cli.story import Line, story_of_delivery, story_of_task
+from stibgate.cli.output import open_ledger, printable
 from stibgate.domain.delivery import StoredDelivery
 from stibgate.domain.record import Record, lookup_hash
 from stibgate.errors import StibgateError, UsageError
 from stibgate.stores import DeliveryFilter, Ledger
+from stibgate.views.job_story import story_of_job
+from stibgate.views.story import Line, line_row, story_of_delivery, story_of_task
+from stibgate.views.words import moment
 
 
 @click.command()
@@ -35,7 +36,7 @@ def explain(*, name: str | None, config: Path | None, as_json: bool, person: str
         lines = _about_id(ledger, name) if name is not None else _about_person(ledger, person or "", config)
     for line in lines:
         if as_json:
-            click.echo(json.dumps({"at": moment(line.at_ms), "delivery_id": line.delivery_id, "what": line.what}))
+            click.echo(json.dumps(line_row(line)))
         else:
             click.echo(f"{moment(line.at_ms)}  {printable(line.what)}")
 

@@ -7,42 +7,11 @@ from typing import Any
 
 import click
 
-from stibgate.cli.decisions import amount_number, decision_document
-from stibgate.cli.output import moment, printable
+from stibgate.cli.output import printable
 from stibgate.domain.budget import Decision, Reason, Suggestion, Unit, Verdict
 from stibgate.domain.job import STIBNITE, Job, JobState, StopReason
-
-
-def job_row(job: Job) -> dict[str, Any]:
-    """Return a job as the contract lists it."""
-    asked = job.asked or {}
-    return {
-        "job_id": job.job_id,
-        "run_id": job.run_id,
-        "provider": STIBNITE,
-        "state": job.state,
-        "page": job.page,
-        "parent_job_id": job.parent_job_id,
-        "q": asked.get("q"),
-        "limit": asked.get("limit"),
-        "max_records": asked.get("max_records"),
-        "dedupe_token": asked.get("dedupe_token"),
-        "budget": job.budget,
-        "unit": job.unit,
-        "estimated": _amount(job.estimated),
-        "ceiling": _amount(job.ceiling),
-        "billed": job.billed,
-        "received": job.received,
-        "more": job.more,
-        "stopped": job.stopped,
-        "delivery_id": job.delivery_id,
-        "submitted_at": moment(job.submitted_at_ms),
-        "ended_at": moment(job.ended_at_ms),
-        "polls": job.polls,
-        "next_poll_at": moment(job.next_poll_at_ms),
-        "reason": job.reason,
-        "by": job.by,
-    }
+from stibgate.views.money import decision_document
+from stibgate.views.words import amount_number
 
 
 def print_job(row: dict[str, Any], *, as_json: bool) -> None:
@@ -99,7 +68,3 @@ def submitted_row(done: dict[str, Any], decision: Decision | None) -> dict[str, 
         "remaining_before": remaining,
         **verdict,
     }
-
-
-def _amount(value: Decimal | None) -> int | float | None:
-    return None if value is None else amount_number(value)

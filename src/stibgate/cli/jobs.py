@@ -9,11 +9,12 @@ import click
 
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.decisions import exit_code_of, print_decision
-from stibgate.cli.job_rows import job_row, print_job, read_decision, submitted_row, why
+from stibgate.cli.job_rows import print_job, read_decision, submitted_row, why
 from stibgate.cli.operate import offline_option, operate, user
 from stibgate.cli.output import chosen, open_ledger, print_rows, printable
 from stibgate.domain.job import JobState
 from stibgate.errors import StibgateError, UsageError, VendorError, VendorUnavailable
+from stibgate.views.jobs import job_row
 
 if TYPE_CHECKING:
     from stibgate.config import Settings

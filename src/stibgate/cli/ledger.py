@@ -9,23 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.decisions import amount_number
-from stibgate.cli.output import counted, moment, open_ledger, print_rows, printable
+from stibgate.cli.output import open_ledger, print_rows, printable
 from stibgate.cli.times import parse_time
-from stibgate.domain.budget import Unit
-from stibgate.domain.job import STIBNITE
-from stibgate.pipeline.alarms import Alarm, alarms, uses_in
-from stibgate.stores import Bill, Ledger
+from stibgate.pipeline.alarms import Alarm
+from stibgate.stores import Bill
+from stibgate.views.money import bill_row, variance
+from stibgate.views.words import amount_number, counted
 
 if TYPE_CHECKING:
-    from stibgate.config import Settings
-
-RECENT = 1_000
-"""Of how many bills all alarms are looked for; what misses records is looked for in all."""
+    pass
 
 _COLUMNS = ("at", "what", "state", "estimated", "ceiling", "billed", "received", "delivered", "waiting", "missing")
 _SUMMED = ("billed", "received", "delivered", "waiting", "missing")
-_PLACES = Decimal("0.001")
 
 
 @click.command()
@@ -51,13 +46,16 @@ def ledger(
     Needs no running service. With --json there are rows only; --alarms --json prints the alarms. Records that were
     paid for and are in no sink are an alarm whatever their age, all else in the newest thousand rows.
     """
+    from stibgate.app import now_ms
     from stibgate.config import load
+    from stibgate.views.money import alarm_row, alarms_in
 
     settings = load(config).settings
+    budgets = [settings.budget(name) for name in settings.budgets]
     since_ms = None if since is None else parse_time(since, "--since")
     with open_ledger(config) as store:
         bills = [] if only_alarms else store.bills(limit=limit, before=cursor, since_ms=since_ms, short=short)
-        found = _alarms(store, settings, since_ms) if only_alarms or not as_json else []
+        found = alarms_in(store, budgets, since_ms, now_ms=now_ms()) if only_alarms or not as_json else []
     if not only_alarms:
         _print_bills(bills, as_json=as_json)
         if len(bills) == limit:
@@ -65,42 +63,7 @@ def ledger(
     if not as_json:
         _print_alarms(found)
     for alarm in found if as_json else ():
-        click.echo(json.dumps(_alarm_row(alarm)))
-
-
-def bill_row(bill: Bill) -> dict[str, Any]:
-    """Return one bill as the contract lists it; what is not known is None, and so is all that a push has not."""
-    job, delivery = bill.job, bill.delivery
-    estimated = None if job is None else job.estimated
-    ceiling = None if job is None else job.ceiling
-    return {
-        "job_id": job and job.job_id,
-        "provider": STIBNITE,
-        "unit": Unit.STIBNITE_CREDIT_UNIT if job is None else job.unit,
-        "estimated": None if estimated is None else amount_number(estimated),
-        "ceiling": None if ceiling is None else amount_number(ceiling),
-        "billed": bill.billed,
-        "received": bill.received,
-        "delivered": bill.delivered,
-        "run_id": job and job.run_id,
-        "search_id": delivery and delivery.search_id,
-        "delivery_id": delivery and delivery.delivery_id,
-        "state": job.state if job is not None else delivery and delivery.state,
-        "budget": job and job.budget,
-        "waiting": bill.waiting,
-        "missing": bill.missing,
-        "page": job and job.page,
-        "parent_job_id": job and job.parent_job_id,
-        "at": moment(bill.at_ms),
-        "variance": _ratio(bill.billed, estimated),
-    }
-
-
-def _ratio(billed: int | None, estimated: Decimal | None) -> int | float | None:
-    """Return which part of its estimate was billed; None where either is not known, or nothing was estimated."""
-    if billed is None or not estimated:
-        return None
-    return amount_number((billed / estimated).quantize(_PLACES))
+        click.echo(json.dumps(alarm_row(alarm)))
 
 
 def _print_bills(bills: Sequence[Bill], *, as_json: bool) -> None:
@@ -129,37 +92,10 @@ def _accuracy(bills: Sequence[Bill]) -> str:
         if bill.billed is not None and bill.job is not None and bill.job.estimated
     ]
     billed, estimated = sum(pair[0] for pair in known), sum((pair[1] for pair in known), Decimal(0))
-    ratio = _ratio(billed, estimated)
+    ratio = variance(billed, estimated)
     if ratio is None:
         return ""
     return f"accuracy of estimates: {billed} billed of {amount_number(estimated)} estimated ({ratio:.1%})"
-
-
-def _alarms(store: Ledger, settings: "Settings", since_ms: int | None) -> Sequence[Alarm]:
-    """Return the alarms about all that began at *since_ms* or later, whatever page is shown.
-
-    Usage is only judged without *since_ms*: of a part of the ledger, some bill would always seem somebody else's.
-    """
-    from stibgate.app import now_ms
-
-    now = now_ms()
-    budgets = uses_in(store, map(settings.budget, settings.budgets), now)
-    usage = store.usage_notes() if since_ms is None else None
-    # What misses records is found by itself; all else would mean counting every record that ever came.
-    recent = store.bills(limit=RECENT, since_ms=since_ms)
-    bills = {bill.sequence: bill for bill in (*recent, *store.bills(limit=None, since_ms=since_ms, short=True))}
-    return alarms(bills.values(), budgets, usage, now_ms=now)
-
-
-def _alarm_row(alarm: Alarm) -> dict[str, Any]:
-    return {
-        "alarm": alarm.kind,
-        "key": alarm.key,
-        "message": alarm.message,
-        "hint": alarm.hint,
-        "at": moment(alarm.at_ms),
-        **{name: alarm.about.get(name) for name in ("job_id", "run_id", "delivery_id", "budget")},
-    }
 
 
 def _print_alarms(found: Sequence[Alarm]) -> None:

@@ -23,7 +23,7 @@ import click
 
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.direct import open_direct
-from stibgate.cli.output import base_url, cause, counted
+from stibgate.cli.output import base_url, cause
 from stibgate.cli.times import time_option
 from stibgate.errors import (
     PermissionRefused,
@@ -33,6 +33,7 @@ from stibgate.errors import (
     StoreUnavailable,
     UsageError,
 )
+from stibgate.views.words import counted
 
 if TYPE_CHECKING:
     from stibgate.config import Settings

@@ -11,9 +11,6 @@ from urllib.parse import urlsplit
 
 import click
 
-from stibgate.domain.delivery import StoredDelivery
-from stibgate.domain.instant import to_rfc3339
-from stibgate.domain.task import Task
 from stibgate.errors import UsageError
 from stibgate.stores import Ledger
 
@@ -91,47 +88,6 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, columns: Seq
 
     cells = [[_cell(row.get(name)) for name in columns] for row in rows]
     click.echo(tabulate(cells, headers=[name.upper() for name in columns], tablefmt="plain", disable_numparse=True))
-
-
-def moment(unix_ms: int | None) -> str | None:
-    """Return a time for output, or None."""
-    return None if unix_ms is None else to_rfc3339(unix_ms)
-
-
-def delivery_row(delivery: StoredDelivery) -> dict[str, Any]:
-    """Return a delivery as the contract lists it."""
-    return {
-        "delivery_id": delivery.delivery_id,
-        "state": delivery.state,
-        "source": delivery.source,
-        "event_type": delivery.event_type,
-        "received_at": moment(delivery.received_at_ms),
-        "records": delivery.records,
-        "search_id": delivery.search_id,
-        "job_id": delivery.job_id,
-        "partner_customer_id": delivery.partner_customer_id,
-        "duplicates": delivery.duplicates,
-        "via": delivery.via,
-        "reason": delivery.reason,
-    }
-
-
-def task_row(task: Task) -> dict[str, Any]:
-    """Return a task as the contract lists it."""
-    return {
-        "task_id": task.task_id,
-        "delivery_id": task.delivery_id,
-        "sink": task.sink,
-        "state": task.state,
-        "attempts": task.attempts,
-        "next_attempt_at": moment(task.next_attempt_at_ms),
-        "error": task.error,
-    }
-
-
-def counted(count: int, noun: str) -> str:
-    """Return `1 record`, `2 records`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def chosen(values: Iterable[str]) -> click.Choice[str]:

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stibgate.cli.account import leads_to, secrets_variable
-from stibgate.cli.output import moment, printable
+from stibgate.cli.output import printable
 from stibgate.cli.secrets_file import read_secrets
 from stibgate.domain.instant import from_rfc3339
 from stibgate.domain.units import format_duration
 from stibgate.errors import NoStore, StibgateError
 from stibgate.stores import DeliveryFilter
 from stibgate.stores.lock import running_service
+from stibgate.views.words import moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.output import counted, print_rows, printable
+from stibgate.cli.output import print_rows, printable
 from stibgate.config import Settings, load
 from stibgate.domain.event import RECORDS_PUSHED, Event
 from stibgate.domain.record import Provenance, Record
@@ -18,6 +18,7 @@ from stibgate.errors import NotUnderstood, StibgateError, UsageError
 from stibgate.events import READERS
 from stibgate.events.envelope import parse, resolve
 from stibgate.normalise import Rules, normalise
+from stibgate.views.words import counted
 
 
 @click.group()

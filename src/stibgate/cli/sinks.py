@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import click
 
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.operate import offline_option, operate, user, with_operations
 from stibgate.cli.output import print_rows, printable
-from stibgate.domain.circuit import SinkState
+from stibgate.domain.circuit import CircuitState, SinkState
 from stibgate.errors import EXIT_FAILED, NoStore, StibgateError, UsageError
 
 if TYPE_CHECKING:
@@ -40,37 +40,31 @@ def list_(*, config: Path | None, as_json: bool) -> None:
     Needs no running service. A sink that is no longer configured is listed while tasks name it.
     """
     from stibgate.config import load
-    from stibgate.web.admin import sink_document
+    from stibgate.views.sinks import sink_rows
 
     settings = load(config).settings
     tasks, states = _known(settings)
-    gone = {name: None for name in tasks or () if name not in settings.sinks}
-    rows = []
-    for name, sink in {**settings.sinks, **gone}.items():
-        routes = _routes_to(name, settings)
-        counts = None if tasks is None else tasks.get(name, {})
-        state = states.get(name, SinkState(name))
-        rows.append(
-            {
-                "sink": name,
-                "kind": None if sink is None else sink.kind,
-                "destination": None if sink is None else destination(sink),
-                "routes": routes if as_json else ", ".join(routes) or None,
-                "state": sink_document(state) if as_json else _in_short(state),
-                "tasks": counts if as_json else _in_words(counts),
-            }
-        )
+    rows = sink_rows(settings, states, tasks)
+    if not as_json:
+        rows = [_in_words(row) for row in rows]
     columns = ("sink", "kind", "destination", "routes", "state", "tasks")
     print_rows(rows, as_json=as_json, columns=columns, empty="no sinks")
 
 
-def _in_short(state: "SinkState") -> str:
+def _in_words(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of `sink_rows` as people read it."""
+    counts = ", ".join(f"{count} {state}" for state, count in sorted((row["tasks"] or {}).items()))
+    routes = ", ".join(row["routes"])
+    return {**row, "routes": routes or None, "state": _in_short(row["state"]), "tasks": counts or None}
+
+
+def _in_short(state: Mapping[str, Any]) -> str:
     """Return whether a sink takes tasks, in a word or two."""
-    if state.paused:
+    if state["paused_at"] is not None:
         return "paused"
-    if state.circuit.closed:
+    if state["circuit"] == CircuitState.CLOSED:
         return "going"
-    return f"{'held' if state.circuit.held_since_ms is not None else state.circuit.state}: {state.circuit.reason}"
+    return f"{'held' if state['held'] else state['circuit']}: {state['reason']}"
 
 
 @sinks.command()
@@ -136,30 +130,6 @@ def test(*, name: str | None, config: Path | None, as_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-def destination(sink: "AnySink") -> str | None:
-    """Return where *sink* leads, without anything that may be a secret: a path, or the origin of a URL.
-
-    It is the first of its own keys that is one of the two.
-    """
-    for value in (getattr(sink, key) for key in type(sink).model_fields):
-        if isinstance(value, Path):
-            return str(value)
-        if isinstance(value, str) and "://" in value:
-            parts = urlsplit(value)
-            # The path of a web address may be a secret, as that of many webhooks is; that of a bucket is none.
-            path = "" if parts.scheme in {"http", "https"} else parts.path
-            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
-    return None
-
-
-def _routes_to(name: str, settings: "Settings") -> list[str]:
-    """Return what leads to the sink: routes by their name, then sources."""
-    from stibgate.config.routes import rules
-
-    routes = [route.name for route in rules(settings.routes) if name in route.to]
-    return routes + [f"sources.{source}" for source, own in settings.sources.items() if name in own.routes]
-
-
 def _known(
     settings: "Settings",
 ) -> tuple[Mapping[str, Mapping[str, int]] | None, Mapping[str, SinkState]]:
@@ -172,10 +142,6 @@ def _known(
         return None, {}
     with closing(ledger):
         return ledger.task_counts(), ledger.sinks()
-
-
-def _in_words(counts: Mapping[str, int] | None) -> str | None:
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) if counts else None
 
 
 class _Blank:

@@ -24,21 +24,13 @@ def list_(*, config: Path | None, as_json: bool) -> None:
     """
     from stibgate.app import pinned_schemes
     from stibgate.config import load
+    from stibgate.views.sources import source_rows
 
     settings = load(config).settings
     pins = pinned_schemes(settings)
-    rows = [
-        {
-            "source": name,
-            "kind": source.kind,
-            "auth": source.auth,
-            "scheme": source.scheme,
-            "pinned": pins[name]["name"] if name in pins else None,
-            "key_reading": pins[name]["key"] if name in pins else None,
-            "routes": list(source.routes) if as_json else ", ".join(source.routes),
-        }
-        for name, source in settings.sources.items()
-    ]
+    rows = source_rows(settings, pins)
+    if not as_json:
+        rows = [row | {"routes": ", ".join(row["routes"])} for row in rows]
     columns = ("source", "kind", "auth", "scheme", "pinned", "key_reading", "routes")
     print_rows(rows, as_json=as_json, columns=columns, empty="no sources")
 

@@ -6,10 +6,11 @@ import click
 
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.operate import Request, selection_options
-from stibgate.cli.output import chosen, open_ledger, print_rows, task_row
+from stibgate.cli.output import chosen, open_ledger, print_rows
 from stibgate.domain.task import TaskState
 from stibgate.errors import UsageError
 from stibgate.stores import TaskFilter
+from stibgate.views.deliveries import task_row
 
 
 @click.group()

@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.output import cause, checked_url, counted, printable
+from stibgate.cli.output import cause, checked_url, printable
 from stibgate.cli.senders import Sender, find_sender
 from stibgate.domain.event import JOB_FAILED, JOB_SUCCEEDED, RECORDS_PUSHED
 from stibgate.errors import EXIT_FAILED, ServiceUnreachable, UsageError
+from stibgate.views.words import counted
 
 _KINDS = {JOB_SUCCEEDED: "stibnite_jobs", JOB_FAILED: "stibnite_jobs", RECORDS_PUSHED: "stibnite_push"}
 _BAD = ("signature", "stale", "json", "duplicate")

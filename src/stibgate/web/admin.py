@@ -14,12 +14,13 @@ from pydantic import AfterValidator, Field
 
 from stibgate.domain.circuit import SinkState
 from stibgate.domain.delivery import DeliveryState
-from stibgate.domain.instant import from_rfc3339, to_rfc3339
+from stibgate.domain.instant import from_rfc3339
 from stibgate.domain.task import TaskState
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, StibgateError, UsageError
 from stibgate.normalise import Rules, identifiers_of
 from stibgate.pipeline.operations import Operations, Report, Selection
 from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.views.sinks import sink_state
 from stibgate.web.bodies import JsonBody
 from stibgate.web.jobs import JobsApi
 from stibgate.web.problem import SERVER
@@ -117,21 +118,6 @@ def report_document(report: Report) -> dict[str, Any]:
     }
 
 
-def sink_document(state: SinkState) -> dict[str, Any]:
-    """Return what is known of a sink as JSON."""
-    circuit = state.circuit
-    return {
-        "sink": state.sink,
-        "paused_at": None if state.paused_at_ms is None else to_rfc3339(state.paused_at_ms),
-        "paused_by": state.paused_by,
-        "circuit": str(circuit.state),
-        "held": circuit.held_since_ms is not None,
-        "open_until": None if circuit.open_until_ms is None else to_rfc3339(circuit.open_until_ms),
-        "failures": circuit.failures,
-        "reason": circuit.reason,
-    }
-
-
 class AdminApi:
     """The calls of the admin API, behind one token.
 
@@ -188,7 +174,7 @@ class AdminApi:
 
     async def _sinks(self, _request: web.Request) -> web.Response:
         known = await self._operations.read(lambda ledger: ledger.sinks())
-        rows = [sink_document(known.get(name, SinkState(name))) for name in self._operations.sinks]
+        rows = [sink_state(known.get(name, SinkState(name))) for name in self._operations.sinks]
         return web.json_response({"data": rows})
 
     async def _pause(self, request: web.Request) -> web.Response:

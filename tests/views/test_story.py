@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from stibgate.cli.story import story_of_delivery, story_of_task
 from stibgate.domain.routing import Condition, Route, Router
 from stibgate.domain.task import Outcome, OutcomeKind
 from stibgate.errors import SinkHeld, SinkRejected, SinkUnavailable
@@ -14,6 +13,7 @@ from stibgate.pipeline.fanout import Fanout
 from stibgate.pipeline.operations import Operations, Selection
 from stibgate.stores import DeliveryFilter, TaskFilter
 from stibgate.stores.memory import MemoryStore
+from stibgate.views.story import story_of_delivery, story_of_task
 from tests.pipeline.world import (
     POLICY,
     Clock,

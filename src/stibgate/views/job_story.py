@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from stibgate.cli.output import counted, moment
-from stibgate.cli.story import Line
 from stibgate.domain.budget import format_amount
 from stibgate.domain.job import Job, JobState
 from stibgate.stores import JobFilter, Ledger
+from stibgate.views.story import Line
+from stibgate.views.words import counted, moment
 
 
 def story_of_job(ledger: Ledger, job: Job) -> list[Line]:

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from stibgate.cli.output import counted, moment
 from stibgate.domain.circuit import SinkState
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.event import JOB_FAILED
@@ -12,6 +12,7 @@ from stibgate.domain.record import IssueReason, Record
 from stibgate.domain.task import Outcome, OutcomeKind, Signal, Task, TaskState
 from stibgate.pipeline.drafts import VIA_POLL
 from stibgate.stores import Ledger, ReplayNote, TaskFilter
+from stibgate.views.words import counted, moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,11 @@ class Line:
     at_ms: int
     delivery_id: str
     what: str
+
+
+def line_row(line: Line) -> dict[str, Any]:
+    """Return a line as JSON."""
+    return {"at": moment(line.at_ms), "delivery_id": line.delivery_id, "what": line.what}
 
 
 def story_of_delivery(ledger: Ledger, delivery: StoredDelivery, *, position: int | None = None) -> list[Line]:

@@ -1,0 +1,83 @@
+"""Deliveries and their tasks, as the contract lists and shows them."""
+
+from collections import Counter
+from typing import Any
+
+from stibgate.domain.delivery import StoredDelivery
+from stibgate.domain.task import OutcomeKind, Task
+from stibgate.stores import Ledger, TaskFilter
+from stibgate.views.words import moment
+
+
+def delivery_row(delivery: StoredDelivery) -> dict[str, Any]:
+    """Return a delivery as the contract lists it."""
+    return {
+        "delivery_id": delivery.delivery_id,
+        "state": delivery.state,
+        "source": delivery.source,
+        "event_type": delivery.event_type,
+        "received_at": moment(delivery.received_at_ms),
+        "records": delivery.records,
+        "search_id": delivery.search_id,
+        "job_id": delivery.job_id,
+        "partner_customer_id": delivery.partner_customer_id,
+        "duplicates": delivery.duplicates,
+        "via": delivery.via,
+        "reason": delivery.reason,
+    }
+
+
+def task_row(task: Task) -> dict[str, Any]:
+    """Return a task as the contract lists it."""
+    return {
+        "task_id": task.task_id,
+        "delivery_id": task.delivery_id,
+        "sink": task.sink,
+        "state": task.state,
+        "attempts": task.attempts,
+        "next_attempt_at": moment(task.next_attempt_at_ms),
+        "error": task.error,
+    }
+
+
+def describe_delivery(ledger: Ledger, delivery: StoredDelivery) -> dict[str, Any]:
+    """Return a delivery with its tasks, outcomes, duplicates and conflicts, as the contract shows it."""
+    sightings = ledger.sightings(delivery.delivery_id)
+    seen = [{"seen_at": moment(s.seen_at_ms), "body_sha256": s.body_sha256.hex()} for s in sightings if not s.conflict]
+    conflicts = [{"seen_at": moment(s.seen_at_ms), "body_sha256": s.body_sha256.hex()} for s in sightings if s.conflict]
+    tasks = ledger.tasks(TaskFilter(delivery_id=delivery.delivery_id), limit=None)
+    return {
+        **delivery_row(delivery),
+        "body_bytes": delivery.body_bytes,
+        "body_sha256": delivery.body_sha256.hex(),
+        "authenticated_by": delivery.authenticated_by,
+        "stale": delivery.stale,
+        "repeat_of": delivery.repeat_of,
+        "issues": delivery.issues,
+        "tasks": [_task(ledger, delivery, task) for _, task in reversed(tasks)],
+        "duplicates_seen": seen,
+        "conflicts": conflicts,
+    }
+
+
+def _task(ledger: Ledger, delivery: StoredDelivery, task: Task) -> dict[str, Any]:
+    outcomes = ledger.outcomes(task.task_id)
+    refused = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.REFUSED]
+    people = {r.position: r.person_id for r in ledger.records(delivery.delivery_id)} if refused else {}
+    return {
+        **task_row(task),
+        "records": task.records,
+        "outcomes": dict(Counter(str(outcome.kind) for outcome in outcomes)),
+        "refused": [
+            {
+                "position": outcome.position,
+                "person_id": people.get(outcome.position),
+                "category": outcome.category,
+                "code": outcome.code,
+                "property": outcome.property,
+                "correlation_id": outcome.correlation_id,
+                "message": outcome.message,
+            }
+            for outcome in refused
+        ],
+    }
