@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -18,9 +19,11 @@ from stibgate.app.gateway import Gateway
 from stibgate.app.parts import new_id, now_ms, open_for_command, operations_of, source_of
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
+from stibgate.domain.instant import to_compact
 from stibgate.errors import NoStore
 from stibgate.pipeline.operations import Operations
 from stibgate.stores import Ledger
+from stibgate.stores.backup import Copy, Restored, back_up, restore
 from stibgate.stores.connection import open_writer, sqlite_version
 from stibgate.stores.ledger import open_ledger
 from stibgate.stores.lock import InstanceLock
@@ -30,12 +33,14 @@ from stibgate.stores.statements import unpin
 __all__ = [
     "Gateway",
     "admin_token",
+    "back_up_store",
     "migrate_store",
     "new_id",
     "now_ms",
     "open_store_ledger",
     "operate",
     "pinned_schemes",
+    "restore_store",
     "serve",
     "source_of",
     "sqlite_version",
@@ -73,6 +78,32 @@ def migrate_store(settings: Settings) -> tuple[str, ...]:
     """
     with _offline(settings) as database:
         return tuple(migrate(database))
+
+
+def back_up_store(settings: Settings, to: Path | None) -> Copy:
+    """Copy the store while a service may use it; into the folder *to* under a name of its own, or to the new file *to*.
+
+    Raises:
+        NoStore: Nothing was ever received.
+        StoreError: It could not be copied.
+    """
+    store = settings.storage.path
+    to = store.parent / "backups" if to is None else to.absolute()
+    if to.is_dir() or not to.suffix:
+        to /= f"{store.stem}-{to_compact(now_ms())}{store.suffix}"
+    return back_up(store, to)
+
+
+def restore_store(settings: Settings, file: Path, *, dry_run: bool) -> Restored:
+    """Put the copy *file* in the store's place; the store before it is kept beside it.
+
+    Raises:
+        StoreLocked: A service is running on it.
+        StoreError: The copy is not fit; nothing was changed.
+    """
+    store = settings.storage.path
+    aside = store.with_name(f"{store.name}.before-{to_compact(now_ms())}")
+    return restore(store, file, aside=aside, dry_run=dry_run)
 
 
 def unpin_source(settings: Settings, source: str) -> bool:

@@ -5,6 +5,7 @@ everybody takes `sqlite3` from here.
 """
 
 import os
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,14 +14,18 @@ from sqlite_utils.utils import sqlite3
 
 from stibgate.errors import NoStore, PermissionRefused, StoreDamaged, StoreError, StoreFull, StoreUnavailable
 
-__all__ = ["FATAL_CODES", "classify", "open_reader", "open_writer", "sqlite3", "sqlite_version"]
+__all__ = ["FATAL_CODES", "classify", "copy_pages", "fold", "open_reader", "open_writer", "sqlite3", "sqlite_version"]
 
 BUSY_TIMEOUT_S = 5
 SYNCHRONOUS = {"full": 2, "normal": 1}
 CHECKPOINT_PAGES = 4000
 JOURNAL_BYTES = 64 * 1024 * 1024
+COPY_PAGES = 4096
+"""Between so many pages a copy can be interrupted."""
 
 _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _NOTADB = 5, 6, 8, 10, 11, 13, 14, 26
+UNREADABLE = frozenset({_IOERR, _CORRUPT, _NOTADB})
+"""With these a database cannot be read to its end."""
 FATAL_CODES = frozenset({_READONLY, _IOERR, _CORRUPT, _CANTOPEN, _NOTADB})
 """After these nothing more may be acknowledged by this process: a later sync may falsely succeed."""
 
@@ -87,7 +92,7 @@ def open_writer(path: Path, *, durability: str) -> Database:
             f"{path} does not keep journal_mode=WAL and synchronous={durability}: got {mode}, {level}",
             hint="Put the database on a local disk; WAL does not work on network file systems.",
         )
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return Database(connection, execute_plugins=False)
 
 
@@ -119,6 +124,47 @@ def open_reader(path: Path) -> Database:
     return Database(connection, execute_plugins=False)
 
 
+def copy_pages(path: Path, to: Path) -> None:
+    """Copy the database at *path*, as it is at this moment, into the empty file *to*, while others write it.
+
+    One read transaction spans the copy: SQLite's backup then neither sees nor starts over for a commit meanwhile. No
+    other connection commits or checkpoints for it; the writer's log only grows until the copy is done.
+
+    Raises:
+        StoreError: *path* cannot be read.
+        sqlite3.Error: SQLite could not copy it.
+    """
+    with closing(open_reader(path).conn) as source, closing(sqlite3.connect(to, isolation_level=None)) as target:
+        target.execute("PRAGMA journal_mode=OFF")  # nobody sees *to* before it is whole, and its maker syncs it
+        target.execute("PRAGMA synchronous=OFF")
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()  # here the transaction begins
+        source.backup(target, pages=COPY_PAGES)
+    fold(to)
+
+
+def fold(path: Path) -> None:
+    """Bring the write-ahead log of the database at *path* into the file, and let SQLite remove the log.
+
+    The database is one file afterwards, until somebody opens it with `open_writer` again.
+
+    Raises:
+        StoreUnavailable: Another program has it open.
+        sqlite3.Error: SQLite could not.
+    """
+    with closing(
+        sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    ) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+        except sqlite3.Error as error:
+            if primary_code(error) not in {_BUSY, _LOCKED}:
+                raise
+            raise StoreUnavailable(
+                f"another program has {path} open", hint="Wait for commands and tools that read it, then try again."
+            ) from error
+
+
 def _make_parent(path: Path) -> None:
     try:
         make_folder(path.parent)
@@ -136,10 +182,10 @@ def make_folder(folder: Path) -> None:
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
-        _sync_folder(one.parent)
+        sync_folder(one.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a new database's name survive a power cut; SQLite syncs the file, not its folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

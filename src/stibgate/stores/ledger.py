@@ -277,6 +277,11 @@ class SqliteLedger(JobReads):
         (count,) = self._one("SELECT count(*) FROM deliveries WHERE state IN ('accepted', 'processing')")
         return int(count)
 
+    def newest_at_ms(self) -> int | None:
+        """Return when the newest delivery was received; None when there is none."""
+        rows = self._rows("SELECT received_at FROM deliveries ORDER BY sequence DESC LIMIT 1", [])
+        return rows[0][0] if rows else None
+
     def status(self) -> StoreStatus:
         """Return sizes and counts."""
         disk = os.statvfs(self._path.parent)
@@ -294,11 +299,17 @@ class SqliteLedger(JobReads):
 
     def check(self) -> Sequence[str]:
         """Return everything that is wrong: SQLite's own check, and the conservation of records."""
-        found = []
+        found = list(self.integrity())
         try:
-            found += [text for (text,) in self._rows("PRAGMA integrity_check", []) if text != "ok"]
             for law, sql in LAWS.items():
                 found += [f"{law}: {row[0]}" for row in self._rows(sql, [])]
         except sqlite3.DatabaseError as error:  # too damaged to be read to the end
-            found.append(str(error))
+            found += [text for text in [str(error)] if text not in found]
         return found
+
+    def integrity(self) -> Sequence[str]:
+        """Return what SQLite's own check finds."""
+        try:
+            return [text for (text,) in self._rows("PRAGMA integrity_check", []) if text != "ok"]
+        except sqlite3.DatabaseError as error:
+            return [str(error)]

@@ -28,7 +28,7 @@ class InstanceLock:
     """
 
     def __init__(self, store: Path, *, service: bool = True) -> None:
-        path = _path_of(store)
+        path = lock_path(store)
         try:
             make_folder(path.parent)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,7 +63,7 @@ def running_service(store: Path) -> tuple[int, int] | None:
 
     The lock is not touched: taking it to see whether it is free could keep a service from starting in that moment.
     """
-    path = _path_of(store)
+    path = lock_path(store)
     try:
         holder, space, _ = _said(path.read_bytes())
         if not holder or space:
@@ -81,5 +81,6 @@ def _said(data: bytes) -> tuple[str, str, str]:
     return (pid, space, kind) if pid.isdigit() else ("", "", "")
 
 
-def _path_of(store: Path) -> Path:
+def lock_path(store: Path) -> Path:
+    """Return the file whose lock says who uses *store*."""
     return store.with_name(store.name + ".lock")
