@@ -17,6 +17,7 @@ from tests.stores.pause_laws import PauseLaws
 from tests.stores.queue_laws import QueueLaws
 from tests.stores.result_laws import ResultLaws
 from tests.stores.run_laws import RunLaws
+from tests.stores.tally_laws import TallyLaws
 from tests.stores.world import (
     EVERY_TASK,
     EVERYTHING,
@@ -32,7 +33,17 @@ LARGE = 1_200
 
 
 class StoreContract(
-    QueueLaws, OrderLaws, CircuitLaws, PauseLaws, DeskLaws, LedgerLaws, RunLaws, JobLaws, BillLaws, ResultLaws
+    QueueLaws,
+    OrderLaws,
+    CircuitLaws,
+    PauseLaws,
+    DeskLaws,
+    LedgerLaws,
+    RunLaws,
+    JobLaws,
+    BillLaws,
+    ResultLaws,
+    TallyLaws,
 ):
     """The laws of `stibgate.stores`."""
 

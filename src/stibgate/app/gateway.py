@@ -29,6 +29,7 @@ from stibgate.normalise import Rules, warm
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout, Readback
 from stibgate.pipeline.intake import Intake
+from stibgate.pipeline.rollup import Rollup
 from stibgate.pipeline.worker import Worker
 from stibgate.sinks import Sink, SinkContext
 from stibgate.stores.connection import sqlite_version
@@ -88,6 +89,7 @@ class Gateway:
         server = self._settings.server
         self._store = self._open_store()
         self._stack.push_async_callback(self._store.close)
+        self._start_rollup()
         outlets = await self._open_outlets()
         self._in_flight = InFlight(server.limits.concurrency, server.limits.bytes_in_flight)
         self._jobs: JobParts | None = None
@@ -186,6 +188,13 @@ class Gateway:
             min_free_bytes=storage.min_free,
             on_failed=self._on_store_failed,
         )
+
+    def _start_rollup(self) -> None:
+        """Count what happens from now on until all that happens is over."""
+        rollup = Rollup(self._store, now_ms=now_ms, new_id=lambda: new_id("cnt"))
+        self.audience.add(rollup.observe)
+        rollup.start()
+        self._stack.push_async_callback(rollup.stop)
 
     def _on_store_failed(self, error: StoreUnavailable) -> None:
         """Stop: after a failed sync only a restart can tell what is on the disk."""

@@ -1,8 +1,9 @@
-"""Where we remember: one file a backend, six views of one store.
+"""Where we remember: one file a backend, seven views of one store.
 
 `Inbox` is all that intake can see, `Queue` all that the worker can see, `JobBook` what is bought and what it costs,
-`Desk` what operators can do, `Memories` what sinks keep, `Ledger` what people read. Every coroutine but those that
-only read returns after what it did is durable: committed, and synced when `storage.durability` is `full`.
+`Desk` what operators can do, `Memories` what sinks keep, `Tallies` what is counted, `Ledger` what people read. Every
+coroutine but those that only read returns after what it did is durable: committed, and synced when
+`storage.durability` is `full`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from stibgate.domain.circuit import USUAL, CircuitPolicy, SinkState
 from stibgate.domain.delivery import Admission, Delivery, Sighting, StoredDelivery
 from stibgate.domain.job import Job, JobState, NewRun, Reservation
 from stibgate.domain.record import Record
+from stibgate.domain.stats import Stats
+from stibgate.domain.tally import Counted
 from stibgate.domain.task import Attempt, Outcome, Settlement, Task
 from stibgate.stores.values import (
     CHUNK_RECORDS,
@@ -60,6 +63,7 @@ __all__ = [
     "Settled",
     "Spent",
     "StoreStatus",
+    "Tallies",
     "TaskFilter",
     "UsageNote",
 ]
@@ -322,6 +326,21 @@ class Memories(Protocol):
         ...
 
 
+class Tallies(Protocol):
+    """What happened, counted; see `domain.tally`."""
+
+    async def add_counts(self, batch_id: str, counts: Sequence[Counted]) -> None:
+        """Add *counts*, each of a minute, to what was counted before.
+
+        The batch that was added last is not added again: whoever does not know whether it was may ask once more.
+        """
+        ...
+
+    async def forget_counts(self, before_ms: int) -> bool:
+        """Remove some of what was counted before *before_ms*, oldest first; return whether there is more of it."""
+        ...
+
+
 class Ledger(Protocol):
     """What people read: newest first, never a write. Synchronous, for the command line."""
 
@@ -423,6 +442,24 @@ class Ledger(Protocol):
 
     def usage_notes(self) -> tuple[UsageNote, UsageNote] | None:
         """Return the first and the latest note of what the vendor billed; None when it was never asked."""
+        ...
+
+    def counts(self, *, since_ms: int, until_ms: int, step_ms: int) -> Sequence[Counted]:
+        """Return what was counted from *since_ms* to *until_ms*, oldest first, by periods that begin at whole steps.
+
+        Only whole periods of the store are added up: minutes, or quarters of an hour where *step_ms* is made of them.
+
+        Raises:
+            ValueError: *step_ms* is no whole number of minutes.
+        """
+        ...
+
+    def stats(self, *, since_ms: int, until_ms: int, step_ms: int) -> Stats:
+        """Return the sums of `counts`, and the lines of the charts; see `domain.stats.WINDOWS` for usual windows.
+
+        Raises:
+            ValueError: *step_ms* is no whole number of minutes, or makes too many periods.
+        """
         ...
 
     def pins(self) -> Mapping[str, Mapping[str, Any]]:

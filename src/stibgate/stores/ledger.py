@@ -32,6 +32,7 @@ from stibgate.stores.rows import (
     sink_of,
     task_of,
 )
+from stibgate.stores.tally_reads import TallyReads
 
 _DELIVERY_WHERE = {
     "state": "state = ?",
@@ -90,7 +91,7 @@ def open_ledger(path: Path, *, older: bool = False) -> "SqliteLedger":
     return SqliteLedger(db, path)
 
 
-class SqliteLedger(JobReads):
+class SqliteLedger(JobReads, TallyReads):
     """Everything that is read from the SQLite store; see `stores.Ledger`."""
 
     def __init__(self, db: Database, path: Path) -> None:

@@ -12,13 +12,15 @@ from stibgate.domain.record import Record, lookup_hash
 from stibgate.domain.task import Attempt, Outcome, Task, TaskState
 from stibgate.stores import Accepted, DeliveryFilter, Processed, ReplayNote, StoreStatus, TaskFilter
 from stibgate.stores.memory_jobs import MemoryJobs
+from stibgate.stores.memory_tallies import MemoryTallies
 
 
-class MemoryStore(MemoryJobs):
+class MemoryStore(MemoryJobs, MemoryTallies):
     """Inbox and Ledger over dictionaries, and all that `MemoryJobs` has; every call is one transaction."""
 
     def __init__(self, *, hash_key: bytes | None = None) -> None:
         super().__init__()
+        MemoryTallies.__init__(self)
         self.hash_key = hash_key or secrets.token_bytes(32)
         self._keys: dict[bytes, tuple[str, int]] = {}
         self._bodies: dict[str, bytes] = {}

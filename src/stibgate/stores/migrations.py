@@ -278,12 +278,14 @@ def m003_spending(db: Database) -> None:
 
 
 _OPERATING = """
-CREATE TABLE minutes (
+CREATE TABLE counts (
+  span INTEGER NOT NULL,
   at INTEGER NOT NULL,
   series TEXT NOT NULL,
-  name TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  word TEXT NOT NULL,
   value INTEGER NOT NULL,
-  PRIMARY KEY (at, series, name)
+  PRIMARY KEY (span, at, series, subject, word)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE rejections (
   hour INTEGER NOT NULL,
@@ -322,8 +324,9 @@ CREATE TABLE calls (
 def m004_operating(db: Database) -> None:
     """Add what operators look at and leave behind: counts per minute, refusals, the audit, keyed calls.
 
-    `minutes.at` is the minute's beginning in milliseconds; `value` adds up. `rejections.last` describes the latest
-    one, without its body. `audit.chain` is the SHA-256 over the row and the chain before it.
+    `counts.at` is the beginning of `span`, both in milliseconds; `value` adds up; see `domain.tally`.
+    `rejections.last` describes the latest one, without its body. `audit.chain` is the SHA-256 over the row and the
+    chain before it.
     """
     for statement in filter(str.strip, _OPERATING.split(";\n")):
         db.conn.execute(statement)

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import USUAL, CircuitPolicy
 from stibgate.domain.delivery import Admission, Delivery
+from stibgate.domain.tally import Counted
 from stibgate.domain.task import Settlement, Task
 from stibgate.errors import StoreFull, StoreGone, StoreUnavailable
 from stibgate.stores import (
@@ -28,6 +29,7 @@ from stibgate.stores import (
     operating,
     scheduling,
     statements,
+    tallies,
 )
 from stibgate.stores.connection import open_reader, open_writer
 from stibgate.stores.ledger import SqliteLedger
@@ -43,7 +45,7 @@ _MIB = 1024 * 1024
 
 
 class SqliteStore(SqliteJobs):
-    """Inbox, Queue, JobBook, Desk and Memories over one SQLite file; holds its lock until `close`.
+    """Inbox, Queue, JobBook, Desk, Memories and Tallies over one SQLite file; holds its lock until `close`.
 
     Args:
         path: The database file; its folder also holds the lock.
@@ -246,6 +248,14 @@ class SqliteStore(SqliteJobs):
         """Keep what a sink remembers; see `stores.Memories.remember`."""
         await self._writer.submit(partial(operating.remember, sink=sink, documents=dict(documents)))
 
+    async def add_counts(self, batch_id: str, counts: Sequence[Counted]) -> None:
+        """Add to what was counted; see `stores.Tallies.add_counts`."""
+        await self._writer.submit(partial(tallies.add_counts, batch_id=batch_id, counts=counts))
+
+    async def forget_counts(self, before_ms: int) -> bool:
+        """Remove some of what is old; see `stores.Tallies.forget_counts`."""
+        return await self._writer.submit(partial(tallies.forget_counts, before_ms=before_ms))
+
     @property
     def ledger(self) -> SqliteLedger:
         """What people read, over a connection of this process; not for long reads on the loop's thread."""
@@ -254,6 +264,10 @@ class SqliteStore(SqliteJobs):
     async def read(self, query: Callable[["SqliteLedger"], T]) -> T:
         """Return *query* of the ledger, on the reader's thread."""
         return await self._read(partial(query, self._ledger))
+
+    async def browse(self, query: Callable[["SqliteLedger"], T]) -> T:
+        """Return *query* of a ledger, for people: nothing that the service does by itself waits for it."""
+        return await self.read(query)
 
 
 def _identity(path: Path) -> tuple[int, int]:
