@@ -274,3 +274,10 @@ def test_missing_file_of_a_secret(problems, whole):
     assert lines[1] == (
         "environment  STIBGATE_SOURCES__PUSH__TOKENS_FILE  nowhere  the file cannot be read: no such file or directory"
     )
+
+
+@pytest.mark.parametrize("count", [0, 2, 64])
+def test_more_than_one_worker(problems, whole, count):
+    """One process commits: any other number of workers is refused, with the reason."""
+    (line,) = problems(f"[server]\nworkers = {count}\n{whole}")
+    assert line.startswith(f"config.toml:2  server.workers  {count}  must be 1: one process commits to the store")

@@ -251,13 +251,15 @@ def request(url, method="GET", body=None, headers=None, within_s=30.0):
 class Gateway:
     """`python -m stibgate serve --config ...` as a process of its own.
 
-    Its standard output goes to `gateway.log` beside the configuration, over restarts; its standard error to
+    What `launcher` names starts it, and inherits the `sockets`. Its standard output goes to `gateway.log` beside the configuration, over restarts; its standard error to
     `gateway.err`.
     """
 
     config: Path
     env: dict = field(default_factory=dict)
     words: tuple = ("serve",)
+    launcher: tuple = (sys.executable, "-m", "stibgate")
+    sockets: tuple = ()
     process: subprocess.Popen | None = None
     started_s: float = 0.0
 
@@ -284,12 +286,13 @@ class Gateway:
             os.truncate(self.log, self.log.read_bytes().rfind(b"\n") + 1)
         with self.log.open("ab") as out, self.err.open("ab") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stibgate", *self.words, "--config", str(self.config)],
+                [*self.launcher, *self.words, "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 env=environment(self.env),
                 cwd=self.folder,
+                pass_fds=[one.fileno() for one in self.sockets],
             )
         until("the gateway is ready", self._is_ready, within_s=within_s)
         self.started_s = time.monotonic() - begun_s

@@ -17,6 +17,7 @@ from sqlite_utils import Database
 
 from stibgate.app.gateway import Gateway
 from stibgate.app.parts import new_id, now_ms, open_for_command, operations_of, source_of
+from stibgate.app.systemd import ADMIN, Supervision, check_admin
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
 from stibgate.domain.instant import to_compact
@@ -149,8 +150,14 @@ def _offline(settings: Settings) -> Iterator[Database]:
 
 
 async def serve(settings: Settings) -> int:
-    """Run the gateway until SIGTERM or SIGINT, or until its store fails; return the exit code."""
-    gateway = Gateway(settings)
+    """Run the gateway until SIGTERM or SIGINT, or until its store fails; return the exit code.
+
+    Raises:
+        StibgateError: It cannot start.
+    """
+    supervision = Supervision.take(os.environ)
+    check_admin(supervision.sockets.get(ADMIN), settings)
+    gateway = Gateway(settings, supervision)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gateway.stopping.set)

@@ -24,6 +24,7 @@ class AdminParts:
     Attributes:
         desk: Buys; None without an API key.
         draining: Whether the service is about to end.
+        alive: The answer of `/livez`.
         ready: The checks of `/readyz`.
         audience: Where facts can be listened to.
     """
@@ -33,13 +34,14 @@ class AdminParts:
     operations: Operations
     desk: JobDesk | None
     draining: Callable[[], bool]
+    alive: Callable[[], bool]
     ready: Callable[[], Mapping[str, str]]
     audience: Audience
 
 
 def admin_application(parts: AdminParts) -> web.Application:
     """Return the application of the admin listener."""
-    app = health_application(alive=lambda: parts.store.alive, ready=parts.ready)
+    app = health_application(alive=parts.alive, ready=parts.ready)
     settings = parts.settings
     rules = Rules(**settings.normalise.model_dump())
     token = admin_token(settings.storage.path)

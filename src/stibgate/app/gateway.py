@@ -10,8 +10,9 @@ import structlog
 from stibgate import __version__
 from stibgate.app.admin import AdminParts, admin_application
 from stibgate.app.audience import Audience
+from stibgate.app.health import Health, Heartbeat
 from stibgate.app.jobs import JobParts
-from stibgate.app.listeners import admin_runner, listen, public_runner
+from stibgate.app.listeners import admin_runner, hand_back, listen, public_runner
 from stibgate.app.parts import (
     SinkMemory,
     intake_of,
@@ -22,9 +23,10 @@ from stibgate.app.parts import (
     policy_of,
     readback_of,
 )
+from stibgate.app.systemd import ADMIN, PUBLIC, Supervision
 from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
-from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreFull, StoreUnavailable
+from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreUnavailable
 from stibgate.normalise import Rules, warm
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout, Readback
@@ -55,17 +57,18 @@ class Gateway:
 
     Args:
         settings: A checked configuration.
+        supervision: Whoever started the process, with the sockets that it gave.
 
     Attributes:
         operations: What operators can do, once it has started.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, supervision: Supervision | None = None) -> None:
         self._settings = settings
+        self._supervision = supervision or Supervision()
         self._stack = AsyncExitStack()
         self.audience = Audience()
         self._started_s = 0.0
-        self._listening = False
         self.failed: StoreUnavailable | None = None
         self.stopping = asyncio.Event()
         self.stuck = False
@@ -126,20 +129,25 @@ class Gateway:
             self._jobs = JobParts(self._settings, self._store, self._intake, self._worker.wake)
             await self._stack.enter_async_context(self._jobs.client)  # until nobody can ask for a job any more
         self._receiver = self._make_receiver()
+        self._health = Health(self._store, self._worker, server.ack_timeout, lambda: self._receiver.draining)
         # Undone in reverse: the public door closes first, then the worker drains while /readyz says so.
         admin = admin_runner(admin_application(self._admin_parts()))
-        self.admin_url = await listen(admin, server.admin_address, "server.admin_bind", self._stack)
+        given = self._supervision.sockets
+        self.admin_url = await listen(
+            admin, server.admin_address, "server.admin_bind", self._stack, given=given.get(ADMIN)
+        )
         self._stack.push_async_callback(self._stop_worker)
         if self._jobs is not None:
             self._stack.push_async_callback(self._stop_errands, self._jobs)
-        public = public_runner(self._receiver.handle, keepalive_s=server.keepalive)
-        self.url = await listen(public, server.bind_address, "server.bind", self._stack)
+        self._public = public_runner(self._receiver.handle, keepalive_s=server.keepalive)
+        self.url = await listen(self._public, server.bind_address, "server.bind", self._stack, given=given.get(PUBLIC))
         # The libraries that normalise take a quarter of a second to load; answers need not wait for them.
         await asyncio.to_thread(warm)
         recovered = await self._worker.start()
         if self._jobs is not None:
             self._jobs.errands.start()
-        self._listening = True
+        self._health.listening = True
+        await self._tell_supervisor()
         log.info(
             "service.started",
             version=__version__,
@@ -155,8 +163,12 @@ class Gateway:
 
     async def stop(self) -> int:
         """Take no more, finish what runs, give the rest back; return the exit code."""
+        self._supervision.notifier.stopping()
         self._receiver.draining = True
         self._begin_drain()
+        if PUBLIC in self._supervision.sockets:
+            self._receiver.relieved = True  # whoever comes now waits at the socket for the next process
+            await hand_back(self._public, self._supervision.sockets[PUBLIC])
         log.info(
             "service.draining",
             inflight_requests=self._in_flight.requests,
@@ -164,11 +176,13 @@ class Gateway:
             deadline_s=self._settings.server.drain_timeout,
         )
         await self._answer_in_flight()
+        unanswered = self._in_flight.requests
         await self._stack.aclose()
-        exit_code = 0 if self.failed is None else EXIT_TEMPORARY
+        exit_code = EXIT_TEMPORARY if self.failed is not None or unanswered else 0
         log.info(
             "service.stopped",
             exit_code=exit_code,
+            inflight_requests=unanswered or None,
             uptime_s=round(asyncio.get_running_loop().time() - self._started_s, 1),
         )
         return exit_code
@@ -263,24 +277,17 @@ class Gateway:
             operations=self.operations,
             desk=None if self._jobs is None else self._jobs.desk,
             draining=lambda: self._receiver.draining,
-            ready=self._ready,
+            alive=self._health.alive,
+            ready=self._health.ready,
             audience=self.audience,
         )
 
-    def _ready(self) -> Mapping[str, str]:
-        store, space = "ok" if self._store.alive else "cannot write", "ok"
-        try:
-            self._store.check_disk()
-        except StoreFull as error:
-            space = error.message
-        except StoreUnavailable as error:
-            store = error.message
-        return {
-            "store": store,
-            "free_space": space,
-            "starting": "ok" if self._listening else "not listening yet",
-            "draining": "draining" if self._receiver.draining else "ok",
-        }
+    async def _tell_supervisor(self) -> None:
+        """Say that the service is ready, and go on saying that it lives."""
+        heartbeat = Heartbeat(self._health, self._supervision.notifier)
+        self._supervision.notifier.ready(await heartbeat.status())
+        self._stack.push_async_callback(heartbeat.stop)
+        heartbeat.start()
 
     async def _answer_in_flight(self) -> None:
         """Return when every delivery that was begun is answered, or the drain's time is over.

@@ -1,7 +1,9 @@
 """The two doors: aiohttp's runners with our limits, and what is in the way when one cannot open."""
 
+import asyncio
 import errno
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -20,6 +22,8 @@ ADMIN_KEEPALIVE_S = 15
 ADMIN_ANSWERED_S = 10.0
 """How long it may wait for a vendor, whose answer decides whether money was spent."""
 BACKLOG = 1024
+HANDED_BACK_S = 0.5
+"""How long a connection that was accepted just before the end may take until its request is here."""
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -51,8 +55,15 @@ def admin_runner(app: web.Application) -> web.AppRunner:
     )
 
 
-async def listen(runner: web.BaseRunner, address: tuple[str, int], setting: str, stack: AsyncExitStack) -> str:
-    """Open *runner* at *address* until *stack* is unwound; return its URL.
+async def listen(
+    runner: web.BaseRunner,
+    address: tuple[str, int],
+    setting: str,
+    stack: AsyncExitStack,
+    *,
+    given: socket.socket | None = None,
+) -> str:
+    """Open *runner* at *address*, or at a socket that was *given*, until *stack* is unwound; return its URL.
 
     Raises:
         AddressInUse: Another program listens there.
@@ -62,12 +73,29 @@ async def listen(runner: web.BaseRunner, address: tuple[str, int], setting: str,
     host, port = address
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, host, port, backlog=BACKLOG)
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        await (site if given is None else web.SockSite(runner, given, backlog=BACKLOG)).start()
     except OSError as error:
         raise _cannot_listen(error, f"{host}:{port}", setting) from error
     name = runner.addresses[0]
+    if isinstance(name, str):
+        return f"unix:{name}"
     return f"http://{'[' + name[0] + ']' if ':' in name[0] else name[0]}:{name[1]}"
+
+
+async def hand_back(runner: web.BaseRunner, given: socket.socket) -> None:
+    """Take no more connections from *given*, which outlives us, and let those that are here say what they came for."""
+    loop = asyncio.get_running_loop()
+    # The loop would fail for whoever it accepts in the turn that closes its end (CPython before 3.12).
+    loop.remove_reader(given.fileno())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for site in runner.sites:
+        await site.stop()
+    until_s = loop.time() + HANDED_BACK_S
+    while runner.server is not None and runner.server.connections and loop.time() < until_s:  # noqa: ASYNC110  (aiohttp has no event for it)
+        await asyncio.sleep(0.02)
 
 
 def _cannot_listen(error: OSError, address: str, setting: str) -> StibgateError:

@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     SecretStr,
+    Strict,
     WithJsonSchema,
 )
 
@@ -112,6 +113,20 @@ Network = Annotated[
     BeforeValidator(_network),
     PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]}),
+]
+
+
+def _one_worker(count: int) -> int:
+    if count != 1:
+        raise ValueError(
+            "must be 1: one process commits to the store, and others would only stand in line for it;"
+            " a second service needs its own storage.url and its own address"
+        )
+    return count
+
+
+OneWorker = Annotated[
+    int, Strict(), AfterValidator(_one_worker), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 1})
 ]
 Name = Annotated[
     str,

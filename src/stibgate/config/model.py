@@ -21,6 +21,7 @@ from stibgate.config.fields import (
     Key,
     Name,
     Network,
+    OneWorker,
     PublicUrl,
     SecretItem,
     StoreUrl,
@@ -67,6 +68,7 @@ class ServerSettings(_Section):
     ack_timeout: PositiveDuration = 10.0
     keepalive: PositiveDuration = 15.0
     drain_timeout: Duration = 30.0
+    workers: OneWorker = 1
     limits: LimitSettings = LimitSettings()
 
     @property

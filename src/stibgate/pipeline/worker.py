@@ -77,6 +77,11 @@ class Worker:
             lane.wake()
 
     @property
+    def alive(self) -> bool:
+        """Whether every loop that was begun still turns, or is meant to end."""
+        return self._stopping or not any(loop.done() for loop in self._loops)
+
+    @property
     def attempts_running(self) -> int:
         """How many attempts are under way."""
         return sum(lane.running for lane in self._lanes)

@@ -110,6 +110,11 @@ class SqliteStore(SqliteJobs):
         return self._writer.alive
 
     @property
+    def committing_s(self) -> float:
+        """For how long the commit that is under way has been; 0 when none is."""
+        return self._writer.committing_s
+
+    @property
     def hash_key(self) -> bytes:
         """The 32-byte key under which people are hashed, in the store and in logs."""
         return self._hash_key

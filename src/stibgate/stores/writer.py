@@ -16,6 +16,7 @@ the pages and report success next time. The writer then refuses everything and t
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
@@ -65,6 +66,7 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.failed: StoreUnavailable | None = None
+        self._began_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="stibgate-writer", daemon=True)
         self._thread.start()
 
@@ -72,6 +74,12 @@ class Writer:
     def alive(self) -> bool:
         """Whether operations can still be committed."""
         return self.failed is None and not self._closing and self._thread.is_alive()
+
+    @property
+    def committing_s(self) -> float:
+        """For how long the commit that is under way has been; 0 when none is."""
+        began_s = self._began_s  # the thread may end it between two looks
+        return 0.0 if began_s is None else time.monotonic() - began_s
 
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
         """Return a future of *operation*'s result; it resolves after the commit.
@@ -148,7 +156,9 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
+            self._began_s = time.monotonic()
             results = self._commit([operation for operation, _ in batch])
+            self._began_s = None
             self._loop.call_soon_threadsafe(self._resolve, batch, results)
         if self.failed is None:
             with suppress(sqlite3.Error):  # a full disk: what is committed stays in the WAL

@@ -42,7 +42,8 @@ class Acknowledgement(web.Response):
         """Write the whole answer; `write_eof` then has nothing left to do."""
         transport = request.transport
         empty = self.status in _WITHOUT_BODY
-        if empty or request.version != HttpVersion11 or not request.keep_alive or transport is None:
+        ends = self.keep_alive is False or not request.keep_alive
+        if empty or ends or request.version != HttpVersion11 or transport is None:
             if not empty:
                 self.body = self._document
                 self.content_type = "application/json"

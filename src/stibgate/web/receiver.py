@@ -98,6 +98,8 @@ class Receiver:
         self._suppressed = 0
         self._is_trusted = lru_cache(maxsize=1024)(self._look_up_trusted)
         self.draining = False
+        self.relieved = False
+        """While draining: whether another process takes who comes now, so that who is here still gets an answer."""
 
     @property
     def busy(self) -> bool:
@@ -107,7 +109,7 @@ class Receiver:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911  (an answer each)
         """Return the answer to one request of the public listener."""
         started_s = self._clock()
-        trusted = self._is_trusted(request.remote or "")
+        trusted = self._is_trusted(_peer(request))
         request_id = self._request_id(request, trusted=trusted)
         source: Source | None = None
         try:
@@ -175,7 +177,10 @@ class Receiver:
                 receipt.conflict,
             )
         )
-        return Acknowledgement(receipt, status=source.ack_status, request_id=request_id)
+        answer = Acknowledgement(receipt, status=source.ack_status, request_id=request_id)
+        if self.draining:
+            answer.force_close()
+        return answer
 
     def _check_head(self, request: web.BaseRequest) -> None:
         if request.method != hdrs.METH_POST:
@@ -191,7 +196,7 @@ class Receiver:
             raise DeliveryRefused(417, "Expectation Failed", "expect", close=True)
 
     def _check_load(self, source: Source, now_s: float) -> None:
-        if self.draining:
+        if self.draining and not self.relieved:
             raise DeliveryRefused(503, "Service Unavailable", "draining", retry_after_s=RETRY_LATER_S, close=True)
         if wait_s := self._limiter.take(source.name, now_s):
             raise DeliveryRefused(429, "Too Many Requests", "rate", retry_after_s=wait_s)
@@ -321,7 +326,7 @@ class Receiver:
 
     def _client(self, request: web.BaseRequest) -> str:
         """Return the address nearest to us that is no trusted proxy."""
-        peer = request.remote or ""
+        peer = _peer(request)
         forwarded = request.headers.getall("X-Forwarded-For", ())
         if not forwarded or not self._is_trusted(peer):
             return peer
@@ -343,6 +348,11 @@ class Receiver:
         if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:  # how a dual-stack socket names IPv4 peers
             ip = ip.ipv4_mapped
         return any(ip in network for network in self._settings.trusted_proxies)
+
+
+def _peer(request: web.BaseRequest) -> str:
+    """Return the address of whoever is connected; one on a Unix-domain socket is on this machine."""
+    return "127.0.0.1" if request.remote == "" else request.remote or ""
 
 
 def _is_json(request: web.BaseRequest) -> bool:
