@@ -1,18 +1,21 @@
 """What the admin listener is made of: health, the API and what else operators look at."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from stibgate.app.audience import Audience
+from stibgate.app.parts import now_ms
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
+from stibgate.domain.access import Grant, Role, grant
 from stibgate.normalise import Rules
 from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.operations import Operations
 from stibgate.stores.sqlite import SqliteStore
 from stibgate.web.admin import AdminApi
+from stibgate.web.console import Console, ConsoleParts
 from stibgate.web.health import health_application
 from stibgate.web.jobs import JobsApi
 
@@ -46,4 +49,23 @@ def admin_application(parts: AdminParts) -> web.Application:
     rules = Rules(**settings.normalise.model_dump())
     token = admin_token(settings.storage.path)
     AdminApi(parts.operations, JobsApi(parts.desk, draining=parts.draining), token=token, rules=rules).add_to(app)
+    grants = _grants(settings, token)
+    Console(
+        ConsoleParts(
+            settings=lambda: parts.settings,
+            read=parts.store.read,
+            operations=parts.operations,
+            grants=lambda: grants,
+            ready=parts.ready,
+            now_ms=now_ms,
+        )
+    ).add_to(app)
     return app
+
+
+def _grants(settings: Settings, token: str) -> Sequence[Grant]:
+    """Return what each token gives: those of the configuration, else the one beside the store."""
+    configured = settings.console.tokens
+    if not configured:
+        return [grant("local", Role.ADMIN, token)]
+    return [grant(one.name, Role(one.role), one.token.get_secret_value()) for one in configured]

@@ -1,0 +1,114 @@
+"""The way in and out: a token becomes a session, and the session ends."""
+
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs
+
+import structlog
+from aiohttp import web
+
+from stibgate.errors import PermissionRefused
+from stibgate.web.console.page import Page, PageRefused, go
+from stibgate.web.console.screen import Screen
+from stibgate.web.console.security import (
+    FORM_BYTES_MAX,
+    FORM_TYPE,
+    Throttle,
+    cookie_name,
+    drop_session_cookie,
+    is_loopback,
+    local_path,
+    require_csrf,
+    require_same_origin,
+    set_session_cookie,
+)
+from stibgate.web.console.session import Session, Sessions
+
+log = structlog.get_logger("stibgate.console")
+
+Common = Callable[[Session | None, web.Request, Page | None], Mapping[str, object]]
+
+
+class Login:
+    """Takes a token, gives a session.
+
+    Args:
+        screen: Renders the form.
+        sessions: Where sessions are kept.
+        now_ms: The clock.
+        common: What every page shows.
+    """
+
+    def __init__(self, screen: Screen, sessions: Sessions, now_ms: Callable[[], int], common: Common) -> None:
+        self._screen = screen
+        self._sessions = sessions
+        self._throttle = Throttle(now_ms)
+        self._common = common
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """Return the form."""
+        note = (
+            "Your session has ended. Log in again; you come back to where you were." if "ended" in request.query else ""
+        )
+        return self._page(request, local_path(request.query.get("next")), note)
+
+    async def enter(self, request: web.Request) -> web.Response:
+        """Begin a session, or ask again."""
+        require_same_origin(request)
+        form = await _fields(request)
+        path = local_path(form.get("next"))
+        address = request.remote or ""
+        if wait_s := self._throttle.wait_s(address):
+            answer = self._page(request, path, f"Too many wrong tokens. Try again in {wait_s} s.", status=429)
+            answer.headers["Retry-After"] = str(wait_s)
+            return answer
+        begun = self._sessions.begin(form.get("token", "").strip())
+        if begun is None:
+            self._throttle.failed(address)
+            log.warning("audit.login_refused", client_ip=address)
+            return self._page(request, path, "That is no token of this service.", status=403)
+        session_id, session = begun
+        self._sessions.end(request.cookies.get(cookie_name(request), ""))
+        log.info("audit.login", reason=f"{session.principal.name} ({session.principal.role})", client_ip=address)
+        answer = go(path)
+        set_session_cookie(request, answer, session_id)
+        return answer
+
+    async def leave(self, request: web.Request) -> web.Response:
+        """End the session."""
+        require_same_origin(request)
+        session_id = request.cookies.get(cookie_name(request), "")
+        session = self._sessions.find(session_id)
+        if session is not None:
+            require_csrf(session.csrf, (await _fields(request)).get("csrf", ""))
+            self._sessions.end(session_id)
+        answer = go("/login")
+        drop_session_cookie(request, answer)
+        return answer
+
+    def _page(self, request: web.Request, path: str, note: str, *, status: int = 200) -> web.Response:
+        text = self._screen.render(
+            "login.html",
+            {
+                **self._common(None, request, None),
+                "title": "Log in",
+                "next": path,
+                "note": note,
+                "needs_https": not is_loopback(request.host) and not request.secure,
+            },
+        )
+        return web.Response(text=text, content_type="text/html", status=status)
+
+
+async def _fields(request: web.Request) -> Mapping[str, str]:
+    """Return the fields of a small form.
+
+    Raises:
+        PermissionRefused: It is no form.
+        PageRefused: It is too large.
+    """
+    if request.content_type != FORM_TYPE:
+        raise PermissionRefused("this is not a form", hint="Scripts use the API under /api/v1 with a bearer token.")
+    if request.content_length is None or request.content_length > FORM_BYTES_MAX:
+        raise PageRefused("this form is too large", hint="A token is about 43 characters.", status=413)
+    body = await request.read()
+    return {name: values[0] for name, values in parse_qs(body.decode("ascii", "replace")).items()}

@@ -1,0 +1,165 @@
+"""What a page of the console is: a path, who may open it, and a coroutine that answers.
+
+A room of the console (`overview.py`, `deliveries.py`, ...) is a class that is made of `ConsoleParts` and whose
+`pages()` lists what it answers. `ROOMS` in `console.py` names the rooms, in the order of the navigation.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from stibgate.config import Settings
+from stibgate.domain.access import Grant, Principal, Role
+from stibgate.errors import StibgateError, UsageError
+from stibgate.pipeline.operations import Operations, Reader
+from stibgate.web.console.screen import Screen
+from stibgate.web.console.session import Session
+
+T = TypeVar("T")
+
+
+class PageRefused(StibgateError):
+    """A page cannot be shown; *status* is the answer's."""
+
+    def __init__(self, message: str, *, hint: str, status: int) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+def missing(what: str, hint: str) -> PageRefused:
+    """Return the refusal of a page about something that there is not."""
+    return PageRefused(what, hint=hint, status=404)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleParts:
+    """What the console shows, and what it acts through.
+
+    Attributes:
+        settings: Returns the configuration that is in force.
+        read: Runs a query of the ledger away from the event loop.
+        operations: What operators can do.
+        grants: Returns the tokens that are good now.
+        ready: The checks of `/readyz`.
+        now_ms: The clock.
+    """
+
+    settings: Callable[[], Settings]
+    read: Reader
+    operations: Operations
+    grants: Callable[[], Sequence[Grant]]
+    ready: Callable[[], Mapping[str, str]]
+    now_ms: Callable[[], int]
+
+
+class Visit:
+    """One request of somebody who may make it.
+
+    Attributes:
+        form: The fields of a POST; empty for a GET.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        screen: Screen,
+        session: Session,
+        page: "Page",
+        form: Mapping[str, Sequence[str]],
+        common: Mapping[str, Any],
+    ) -> None:
+        self.request = request
+        self.session = session
+        self.page = page
+        self.form = form
+        self._screen = screen
+        self._common = common
+
+    @property
+    def principal(self) -> Principal:
+        """Who it is."""
+        return self.session.principal
+
+    def may(self, role: Role) -> bool:
+        """Return whether they may do what *role* may."""
+        return self.principal.role.may(role)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The filters in the URL; those left empty by a form are not there."""
+        return {name: value for name, value in self.request.query.items() if value}
+
+    def part(self, name: str) -> str:
+        """Return that part of the path."""
+        return self.request.match_info[name]
+
+    def field(self, name: str, usual: str = "") -> str:
+        """Return a field of the form; *usual* when it was not sent."""
+        values = self.form.get(name)
+        return values[0] if values else usual
+
+    def here(self, *without: str, **changed: object) -> str:
+        """Return this page's URL with other filters; one that is None, or named in *without*, is left out."""
+        query = {**self.query, **changed}
+        kept = {name: value for name, value in query.items() if value is not None and name not in without}
+        return self.request.path + (f"?{urlencode(kept)}" if kept else "")
+
+    def show(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
+        """Return the page that *template* makes of *values*."""
+        text = self._screen.render(template, {**self._common, "visit": self, **values})
+        return web.Response(text=text, content_type="text/html", status=status)
+
+
+def go(path: str) -> web.Response:
+    """Return the answer that sends a browser on to *path* with a GET; what it sent is not sent again by a reload."""
+    return web.Response(status=303, headers={"Location": path})
+
+
+Handle = Callable[[Visit], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One thing that the console answers.
+
+    Attributes:
+        path: As aiohttp's router takes it.
+        title: Of the page, without data; also the word in the navigation.
+        role: Who may open it.
+        method: `GET` or `POST`.
+        nav: Whether the navigation has it.
+        query: The filters that its URL may have; any other is refused.
+        back: Where to go on after a login that came too late for a POST; with the parts of the path in braces.
+    """
+
+    path: str
+    handle: Handle
+    title: str
+    role: Role = Role.VIEWER
+    method: str = "GET"
+    nav: bool = False
+    query: frozenset[str] = field(default=frozenset())
+    back: str = "/"
+
+
+class Room(Protocol):
+    """Pages that belong together."""
+
+    def pages(self) -> Sequence[Page]:
+        """Return them; the first is what the navigation leads to."""
+        ...
+
+
+def check_query(page: Page, given: Mapping[str, str]) -> None:
+    """Refuse filters that *page* does not know: a list that could not be filtered is an error, never a whole list.
+
+    Raises:
+        UsageError: The first that it does not know.
+    """
+    for name in given:
+        if name not in page.query:
+            known = ", ".join(sorted(page.query)) or "none"
+            raise UsageError(f"this page has no filter {name!r}", hint=f"It has: {known}.")

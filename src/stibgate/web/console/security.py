@@ -1,0 +1,143 @@
+"""What stands between a page and a stranger: headers, cookies, and whether a POST comes from a page of ours."""
+
+import hmac
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from stibgate.errors import PermissionRefused
+from stibgate.web.problem import SERVER
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Server": SERVER,
+}
+"""On every answer of the console, whatever its status."""
+NO_STORE = "no-store"
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+FORM_BYTES_MAX = 256 * 1024
+TOKEN_NAMES = frozenset({"token", "access_token", "api_key", "key", "password"})
+"""What stands in a URL stands in histories and logs, so a token there is refused rather than not looked at."""
+
+FAILURES_MAX = 10
+FAILURES_WINDOW_MS = 60_000
+ADDRESSES_MAX = 1_000
+
+
+def secure(response: web.StreamResponse) -> None:
+    """Put our headers on *response*; nothing is kept in caches unless it says so itself."""
+    response.headers.update(HEADERS)
+    response.headers.setdefault("Cache-Control", NO_STORE)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the Host header *host* means this machine, where browsers trust plain http."""
+    name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    try:
+        return name == "localhost" or name.endswith(".localhost") or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def cookie_name(request: web.Request) -> str:
+    """Return what the session's cookie is called: with `__Host-`, browsers take it over https and for one host only."""
+    return "stibgate_session" if is_loopback(request.host) else "__Host-stibgate_session"
+
+
+def set_session_cookie(request: web.Request, response: web.StreamResponse, session_id: str) -> None:
+    """Give the browser its session until it is closed; scripts cannot read it, other sites cannot send it."""
+    response.set_cookie(
+        cookie_name(request),
+        session_id,
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=not is_loopback(request.host),
+    )
+
+
+def drop_session_cookie(request: web.Request, response: web.StreamResponse) -> None:
+    """Take the session's cookie back."""
+    response.del_cookie(
+        cookie_name(request), path="/", httponly=True, samesite="Strict", secure=not is_loopback(request.host)
+    )
+
+
+def require_same_origin(request: web.Request) -> None:
+    """Refuse a POST that no page of ours sent.
+
+    `Sec-Fetch-Site` decides; a browser that does not send it sends `Origin`. Our `Referrer-Policy` makes `Origin`
+    `null`, so a page of ours is never known by `Origin` where `Sec-Fetch-Site` is there.
+
+    Raises:
+        PermissionRefused: It is from another site, or nothing says where it is from.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        good = site == "same-origin"
+    else:
+        good = urlsplit(request.headers.get("Origin", "")).netloc == request.host
+    if not good:
+        raise PermissionRefused(
+            "this form was not sent by a page of this console",
+            hint="Open the page here and send it again. Commands and scripts use the API under /api/v1.",
+        )
+
+
+def require_csrf(expected: str, given: str) -> None:
+    """Refuse a form without its session's token.
+
+    Raises:
+        PermissionRefused: The token is missing, or another session's.
+    """
+    if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape")):
+        raise PermissionRefused(
+            "this form belongs to another session", hint="Somebody logged in again meanwhile: reload the page first."
+        )
+
+
+def local_path(text: str | None) -> str:
+    """Return *text* when it is a path of this console, else `/`: nobody is sent elsewhere after the login."""
+    if not text or not text.startswith("/") or text.startswith(("//", "/\\", "/log")):
+        return "/"
+    printable = all("!" <= character <= "~" and character != "\\" for character in text)
+    return text if printable and not urlsplit(text).netloc else "/"
+
+
+class Throttle:
+    """Counts failed logins of each address; memory is bounded.
+
+    Args:
+        now_ms: The clock.
+    """
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._failures: OrderedDict[str, deque[int]] = OrderedDict()
+
+    def wait_s(self, address: str) -> int:
+        """Return for how many seconds *address* may not try; 0 when it may."""
+        failures = self._failures.get(address)
+        if failures is None or len(failures) < FAILURES_MAX:
+            return 0
+        return max(-(-(failures[0] + FAILURES_WINDOW_MS - self._now_ms()) // 1000), 0)
+
+    def failed(self, address: str) -> None:
+        """Count a failure of *address*."""
+        self._failures.setdefault(address, deque(maxlen=FAILURES_MAX)).append(self._now_ms())
+        self._failures.move_to_end(address)
+        while len(self._failures) > ADDRESSES_MAX:
+            self._failures.popitem(last=False)
