@@ -12,6 +12,7 @@ from tests.stores.circuit_laws import CircuitLaws
 from tests.stores.desk_laws import DeskLaws
 from tests.stores.job_laws import JobLaws
 from tests.stores.ledger_laws import LedgerLaws
+from tests.stores.office_laws import OfficeLaws
 from tests.stores.order_laws import OrderLaws
 from tests.stores.pause_laws import PauseLaws
 from tests.stores.queue_laws import QueueLaws
@@ -39,6 +40,7 @@ class StoreContract(
     PauseLaws,
     DeskLaws,
     LedgerLaws,
+    OfficeLaws,
     RunLaws,
     JobLaws,
     BillLaws,

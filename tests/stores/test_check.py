@@ -2,6 +2,8 @@
 
 import pytest
 
+from stibgate.domain.access import Role
+from stibgate.domain.audit import Action, AuditEntry
 from stibgate.domain.task import Outcome, OutcomeKind, Signal
 from stibgate.stores.connection import sqlite3
 from stibgate.stores.laws import LAWS
@@ -194,3 +196,33 @@ def test_integrity(path):
     by_hand.close()
     found = check(path)
     assert any("never used" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        ("UPDATE audit SET actor = 'bob' WHERE sequence = 2", "2"),
+        ("DELETE FROM audit WHERE sequence = 1", "1"),
+        ("UPDATE audit SET chain = x'00' WHERE sequence = 3", "3"),
+        ("UPDATE audit SET action = 'nothing' WHERE sequence = 3", "unreadable"),
+        ("UPDATE audit SET detail = '{' WHERE sequence = 3", "unreadable"),
+    ],
+)
+async def test_an_audit_that_was_changed(tmp_path, damage, line):
+    """SQL refuses to change the audit; whoever takes that away and does it all the same is found by the chain."""
+    path = tmp_path / "stibgate.db"
+    store = SqliteStore(path, durability="normal")
+    for number in range(3):
+        await store.append_audit(AuditEntry(NOW_MS + number, "dana", Role.ADMIN, Action.PAUSE, "crm"))
+    assert store.ledger.check() == []
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        with pytest.raises(sqlite3.IntegrityError, match="only added to"):
+            connection.execute(damage)
+        connection.execute("DROP TRIGGER audit_unchanged")
+        connection.execute("DROP TRIGGER audit_kept")
+        connection.execute(damage)
+    connection.close()
+    ledger = open_ledger(path)
+    assert ledger.check() == [f"an audit that was changed: line {line}"]
+    ledger.close()

@@ -1,15 +1,16 @@
-"""Where we remember: one file a backend, seven views of one store.
+"""Where we remember: one file a backend, eight views of one store.
 
 `Inbox` is all that intake can see, `Queue` all that the worker can see, `JobBook` what is bought and what it costs,
-`Desk` what operators can do, `Memories` what sinks keep, `Tallies` what is counted, `Ledger` what people read. Every
-coroutine but those that only read returns after what it did is durable: committed, and synced when
-`storage.durability` is `full`.
+`Desk` what operators can do, `Office` what they leave behind, `Memories` what sinks keep, `Tallies` what is counted,
+`Ledger` what people read. Every coroutine but those that only read returns after what it did is durable: committed,
+and synced when `storage.durability` is `full`.
 """
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
+from stibgate.domain.audit import AuditEntry, AuditLine
 from stibgate.domain.backoff import Policy
 from stibgate.domain.budget import Budget
 from stibgate.domain.circuit import USUAL, CircuitPolicy, SinkState
@@ -22,11 +23,15 @@ from stibgate.domain.task import Attempt, Outcome, Settlement, Task
 from stibgate.stores.values import (
     CHUNK_RECORDS,
     Accepted,
+    AuditFilter,
     Awaited,
     Bill,
+    Call,
+    CallState,
     Claim,
     DeliveryFilter,
     JobFilter,
+    KnownCall,
     NewTask,
     Owed,
     Processed,
@@ -43,17 +48,22 @@ from stibgate.stores.values import (
 __all__ = [
     "CHUNK_RECORDS",
     "Accepted",
+    "AuditFilter",
     "Awaited",
     "Bill",
+    "Call",
+    "CallState",
     "Claim",
     "DeliveryFilter",
     "Desk",
     "Inbox",
     "JobBook",
     "JobFilter",
+    "KnownCall",
     "Ledger",
     "Memories",
     "NewTask",
+    "Office",
     "Owed",
     "Processed",
     "Queue",
@@ -313,6 +323,34 @@ class Desk(Protocol):
         """Go on with *sink*, its breaker closed; return False when it was neither paused nor left alone."""
         ...
 
+    async def reset(self, sink: str, *, now_ms: int) -> bool:
+        """Close the breaker of *sink*, paused or not; return False when it was closed."""
+        ...
+
+
+class Office(Protocol):
+    """What operators leave behind: the audit, and the answers of keyed calls. Each call is one transaction."""
+
+    async def append_audit(self, entry: AuditEntry) -> int:
+        """Add *entry* to the audit, chained to the line before; return its number. Lines are never changed."""
+        ...
+
+    async def begin_call(self, call: Call, *, now_ms: int) -> KnownCall:
+        """Note that *call* begins unless its actor gave the key before, a day ago at most; return what is known."""
+        ...
+
+    async def end_call(self, call: Call, status: int, answer: str) -> None:
+        """Keep the answer of a call that has begun."""
+        ...
+
+    async def forget_call(self, call: Call) -> None:
+        """Forget a call that has begun and did nothing."""
+        ...
+
+    async def forget_running_calls(self) -> None:
+        """Forget every call that has begun and was not answered: its process is gone."""
+        ...
+
 
 class Memories(Protocol):
     """What sinks remember; see `stibgate.sinks.Memory`."""
@@ -438,6 +476,10 @@ class Ledger(Protocol):
         self, *, limit: int | None, before: int | None = None, since_ms: int | None = None, short: bool = False
     ) -> Sequence[Bill]:
         """Return what was paid for and where it went, newest first; with *short* only those that miss records."""
+        ...
+
+    def audit(self, where: AuditFilter, *, limit: int | None, before: int | None = None) -> Sequence[AuditLine]:
+        """Return lines of the audit, newest first."""
         ...
 
     def usage_notes(self) -> tuple[UsageNote, UsageNote] | None:

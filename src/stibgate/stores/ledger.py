@@ -14,6 +14,7 @@ from stibgate.domain.record import Record
 from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Task
 from stibgate.errors import StoreError
 from stibgate.stores import Accepted, DeliveryFilter, Owed, ReplayNote, StoreStatus, TaskFilter
+from stibgate.stores.audit_reads import AuditReads
 from stibgate.stores.connection import classify, open_reader, sqlite3
 from stibgate.stores.job_reads import JobReads
 from stibgate.stores.laws import LAWS
@@ -35,6 +36,8 @@ from stibgate.stores.rows import (
 from stibgate.stores.tally_reads import TallyReads
 
 _DELIVERY_WHERE = {
+    "delivery_id": "delivery_id = ?",
+    "body_sha256": "body_sha256 BETWEEN ? AND ?",
     "state": "state = ?",
     "source": "source = ?",
     "event_type": "event_type = ?",
@@ -91,7 +94,7 @@ def open_ledger(path: Path, *, older: bool = False) -> "SqliteLedger":
     return SqliteLedger(db, path)
 
 
-class SqliteLedger(JobReads, TallyReads):
+class SqliteLedger(JobReads, AuditReads, TallyReads):
     """Everything that is read from the SQLite store; see `stores.Ledger`."""
 
     def __init__(self, db: Database, path: Path) -> None:
@@ -304,6 +307,7 @@ class SqliteLedger(JobReads, TallyReads):
         try:
             for law, sql in LAWS.items():
                 found += [f"{law}: {row[0]}" for row in self._rows(sql, [])]
+            found += self._broken_audit()
         except sqlite3.DatabaseError as error:  # too damaged to be read to the end
             found += [text for text in [str(error)] if text not in found]
         return found

@@ -11,12 +11,12 @@ from stibgate.domain.event import QuarantineReason
 from stibgate.domain.record import Record, lookup_hash
 from stibgate.domain.task import Attempt, Outcome, Task, TaskState
 from stibgate.stores import Accepted, DeliveryFilter, Processed, ReplayNote, StoreStatus, TaskFilter
-from stibgate.stores.memory_jobs import MemoryJobs
+from stibgate.stores.memory_office import MemoryOffice
 from stibgate.stores.memory_tallies import MemoryTallies
 
 
-class MemoryStore(MemoryJobs, MemoryTallies):
-    """Inbox and Ledger over dictionaries, and all that `MemoryJobs` has; every call is one transaction."""
+class MemoryStore(MemoryOffice, MemoryTallies):
+    """Inbox and Ledger over dictionaries, and all that `MemoryOffice` has; every call is one transaction."""
 
     def __init__(self, *, hash_key: bytes | None = None) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class MemoryStore(MemoryJobs, MemoryTallies):
         return found[:limit]
 
     def _matches(self, delivery: StoredDelivery, where: DeliveryFilter) -> bool:
-        same = ("state", "source", "event_type", "search_id", "job_id", "partner_customer_id")
+        same = ("delivery_id", "state", "source", "event_type", "search_id", "job_id", "partner_customer_id")
         if any((wanted := getattr(where, name)) is not None and wanted != getattr(delivery, name) for name in same):
             return False
         tasks = [task for task in self._tasks.values() if task.delivery_id == delivery.delivery_id]
@@ -164,6 +164,7 @@ class MemoryStore(MemoryJobs, MemoryTallies):
             _within(delivery, where)
             and (where.sink is None or any(task.sink == where.sink for task in tasks))
             and (where.error is None or any(where.error in (task.error or "") for task in tasks))
+            and (where.body_sha256 is None or where.body_sha256[0] <= delivery.body_sha256 <= where.body_sha256[1])
             and (where.person is None or self._has_person(delivery.delivery_id, where.person, None))
         )
 
@@ -288,8 +289,8 @@ class MemoryStore(MemoryJobs, MemoryTallies):
         return StoreStatus("memory", 0, (), 0, 0, 0, deliveries, tasks)
 
     def check(self) -> Sequence[str]:
-        """Return nothing: there is no file to be unsound."""
-        return ()
+        """Return where the audit was changed; there is no file to be unsound."""
+        return self._broken_audit()
 
     def close(self) -> None:
         """Forget nothing; tests look afterwards."""

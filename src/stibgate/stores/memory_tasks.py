@@ -358,6 +358,15 @@ class MemoryTasks:
                 )
         return True
 
+    async def reset(self, sink: str, *, now_ms: int) -> bool:
+        """Close a sink's breaker; see `stores.Desk.reset`."""
+        state = self._sink(sink)
+        if state.circuit.closed:
+            return False
+        self._rebase_hold(state, now_ms)
+        self._sinks[sink] = replace(state, circuit=CLOSED)
+        return True
+
     # -- Memories
 
     async def recall(self, sink: str, keys: Sequence[str]) -> Mapping[str, Any]:

@@ -317,6 +317,10 @@ CREATE TABLE calls (
   answer TEXT,
   PRIMARY KEY (actor, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX calls_at ON calls (at);
+CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
+CREATE INDEX deliveries_body ON deliveries (body_sha256);
 """
 
 

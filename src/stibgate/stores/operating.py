@@ -176,6 +176,15 @@ def resume(db: Database, sink: str, *, now_ms: int) -> bool:
     return True
 
 
+def reset(db: Database, sink: str, *, now_ms: int) -> bool:
+    """Close the breaker of *sink*, and leave it paused if it is; return False when it was closed."""
+    state = sink_state(db, sink)
+    if state.circuit.closed:
+        return False
+    write_sink(db, close_circuit(db, state, now_ms=now_ms))
+    return True
+
+
 def remember(db: Database, sink: str, documents: Mapping[str, Any]) -> None:
     """Keep *documents* of *sink*."""
     db.conn.executemany(

@@ -35,7 +35,7 @@ def select(head: str, conditions: Mapping[str, str], where: object, before: int 
         value = getattr(where, name)
         if value is None:
             continue
-        several = list(value) if name == "person" else [value]
+        several = list(value) if name in {"person", "body_sha256"} else [value]
         clauses.append(sql.format(marks=", ".join("?" * len(several))))
         values += several
     if before is not None:

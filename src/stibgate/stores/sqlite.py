@@ -35,7 +35,7 @@ from stibgate.stores.connection import open_reader, open_writer
 from stibgate.stores.ledger import SqliteLedger
 from stibgate.stores.lock import InstanceLock
 from stibgate.stores.migrations import migrate
-from stibgate.stores.sqlite_jobs import SqliteJobs
+from stibgate.stores.sqlite_office import SqliteOffice
 from stibgate.stores.writer import Writer
 
 T = TypeVar("T")
@@ -44,8 +44,8 @@ DISK_CHECK_S = 1.0
 _MIB = 1024 * 1024
 
 
-class SqliteStore(SqliteJobs):
-    """Inbox, Queue, JobBook, Desk, Memories and Tallies over one SQLite file; holds its lock until `close`.
+class SqliteStore(SqliteOffice):
+    """Inbox, Queue, JobBook, Desk, Office, Memories and Tallies over one SQLite file; holds its lock until `close`.
 
     Args:
         path: The database file; its folder also holds the lock.
@@ -244,6 +244,10 @@ class SqliteStore(SqliteJobs):
     async def resume(self, sink: str, *, now_ms: int) -> bool:
         """Go on with a sink; see `stores.Desk.resume`."""
         return await self._writer.submit(partial(operating.resume, sink=sink, now_ms=now_ms))
+
+    async def reset(self, sink: str, *, now_ms: int) -> bool:
+        """Close a sink's breaker; see `stores.Desk.reset`."""
+        return await self._writer.submit(partial(operating.reset, sink=sink, now_ms=now_ms))
 
     async def recall(self, sink: str, keys: Sequence[str]) -> Mapping[str, Any]:
         """Return what a sink remembers; see `stores.Memories.recall`."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from stibgate.domain.audit import Action
 from stibgate.domain.circuit import Circuit
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.job import Job, JobResult, JobState
@@ -171,7 +172,11 @@ class DeliveryFilter:
     Attributes:
         person: Lookup hashes of which one record must have one.
         error: Part of the error of one of its tasks.
+        body_sha256: The least and the greatest hash that its body may have.
     """
+
+    delivery_id: str | None = None
+    body_sha256: tuple[bytes, bytes] | None = None
 
     state: DeliveryState | None = None
     source: str | None = None
@@ -224,6 +229,53 @@ class JobFilter:
     chain: str | None = None
     unfinished: bool | None = None
     stopped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which lines of the audit to list; every field that is given must hold."""
+
+    action: Action | None = None
+    actor: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the admin API that its caller gave a key, so that it is done once however often it is sent.
+
+    Attributes:
+        actor: Whose key it is.
+        fingerprint: The SHA-256 of what was asked for.
+    """
+
+    actor: str
+    key: str
+    fingerprint: bytes
+
+
+class CallState(StrEnum):
+    """What is known of a call by its key."""
+
+    NEW = "new"  # noted now; whoever was told so makes it
+    RUNNING = "running"
+    ANSWERED = "answered"
+    ANOTHER = "another"  # the key was given to a call that asked for something else
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCall:
+    """What is known of a call by its key.
+
+    Attributes:
+        status: The HTTP status of its answer, once there is one.
+        answer: The body of its answer.
+    """
+
+    state: CallState
+    status: int | None = None
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
