@@ -2,7 +2,7 @@
 
 import pytest
 
-from stibgate.domain.fact import Answer, Answered
+from stibgate.domain.fact import Answer, Answered, Looked
 from stibgate.errors import StoreFull
 from tests.pipeline.world import TOKEN, delivery, job, signed
 from tests.web.door import OTHER_TOKEN, open_door, request
@@ -70,13 +70,15 @@ async def test_a_delivery_that_cannot_be_stored():
 
 
 async def test_a_throttled_delivery_and_a_url_check():
-    """Over the rate is told as throttled; a GET is nobody's delivery."""
+    """Over the rate is told as throttled; a GET is nobody's delivery, but somebody's look."""
 
     async def ask(door):
         await door.post(f"/hooks/push/{TOKEN}", delivery().body)
         await door.post(f"/hooks/push/{TOKEN}", delivery().body)
         await door.exchange(request("GET", f"/hooks/push/{TOKEN}"))
 
-    told = await facts_of(ask, rate=0.001, burst=1)
+    *told, look = await facts_of(ask, rate=0.001, burst=1)
     assert [(fact.outcome, fact.http_status) for fact in told] == [(Answer.ACCEPTED, 202), (Answer.THROTTLED, 429)]
     assert all(isinstance(fact, Answered) for fact in told)
+    assert isinstance(look, Looked)
+    assert (look.method, look.route, look.http_status) == ("GET", "/hooks/{source}/{token}", 200)

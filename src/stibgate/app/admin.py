@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from stibgate.app.audience import Audience
+from stibgate.app.metrics import Meters
 from stibgate.app.parts import now_ms
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
@@ -18,6 +19,7 @@ from stibgate.web.admin import AdminApi
 from stibgate.web.console import Console, ConsoleParts
 from stibgate.web.health import health_application
 from stibgate.web.jobs import JobsApi
+from stibgate.web.metrics import add_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class AdminParts:
         alive: The answer of `/livez`.
         ready: The checks of `/readyz`.
         audience: Where facts can be listened to.
+        meters: What is measured; None when nobody wants to see it.
     """
 
     settings: Settings
@@ -40,6 +43,7 @@ class AdminParts:
     alive: Callable[[], bool]
     ready: Callable[[], Mapping[str, str]]
     audience: Audience
+    meters: Meters | None = None
 
 
 def admin_application(parts: AdminParts) -> web.Application:
@@ -48,6 +52,8 @@ def admin_application(parts: AdminParts) -> web.Application:
     settings = parts.settings
     rules = Rules(**settings.normalise.model_dump())
     token = admin_token(settings.storage.path)
+    if parts.meters is not None:
+        add_metrics(app, parts.meters.page)
     AdminApi(parts.operations, JobsApi(parts.desk, draining=parts.draining), token=token, rules=rules).add_to(app)
     grants = _grants(settings, token)
     Console(

@@ -13,6 +13,7 @@ from stibgate.app.audience import Audience
 from stibgate.app.health import Health, Heartbeat
 from stibgate.app.jobs import JobParts
 from stibgate.app.listeners import admin_runner, hand_back, listen, public_runner
+from stibgate.app.metrics import Meters, Probes
 from stibgate.app.parts import (
     SinkMemory,
     intake_of,
@@ -68,6 +69,9 @@ class Gateway:
         self._supervision = supervision or Supervision()
         self._stack = AsyncExitStack()
         self.audience = Audience()
+        self._meters = Meters(settings) if settings.metrics.enabled else None
+        if self._meters is not None:
+            self.audience.add(self._meters.observe)
         self._started_s = 0.0
         self.failed: StoreUnavailable | None = None
         self.stopping = asyncio.Event()
@@ -130,6 +134,9 @@ class Gateway:
             await self._stack.enter_async_context(self._jobs.client)  # until nobody can ask for a job any more
         self._receiver = self._make_receiver()
         self._health = Health(self._store, self._worker, server.ack_timeout, lambda: self._receiver.draining)
+        if self._meters is not None:
+            self._meters.start(self._probes())
+            self._stack.push_async_callback(self._meters.close)
         # Undone in reverse: the public door closes first, then the worker drains while /readyz says so.
         admin = admin_runner(admin_application(self._admin_parts()))
         given = self._supervision.sockets
@@ -201,6 +208,7 @@ class Gateway:
             commit_timeout_s=self._settings.server.ack_timeout,
             min_free_bytes=storage.min_free,
             on_failed=self._on_store_failed,
+            observe=self.audience.tell,
         )
 
     def _start_rollup(self) -> None:
@@ -280,6 +288,15 @@ class Gateway:
             alive=self._health.alive,
             ready=self._health.ready,
             audience=self.audience,
+            meters=self._meters,
+        )
+
+    def _probes(self) -> Probes:
+        return Probes(
+            receiving=lambda: self._in_flight.requests,
+            writes_waiting=lambda: self._store.writes_waiting,
+            leases=lambda: self._worker.running,
+            ready=self._health.ready,
         )
 
     async def _tell_supervisor(self) -> None:

@@ -230,6 +230,12 @@ class LogSettings(_Section):
     format: Literal["auto", "json", "console", "ecs"] = "auto"
 
 
+class MetricsSettings(_Section):
+    """`[metrics]`: what `/metrics` of the admin listener shows."""
+
+    enabled: Annotated[bool, Strict()] = True
+
+
 class Settings(_Section):
     """The whole configuration. It reads nothing by itself: `stibgate.config.load` does."""
 
@@ -245,6 +251,7 @@ class Settings(_Section):
     budgets: dict[Name, BudgetSettings] = {}
     console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     def delivery_of(self, sink: str) -> DeliverySettings:
         """Return `[delivery]` with what the sink's kind and then `[sinks.<sink>.delivery]` say otherwise.

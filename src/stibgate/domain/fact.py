@@ -3,7 +3,7 @@
 A fact names no person. Its words come from the configuration or from closed sets, so that each may be a label.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -49,6 +49,8 @@ class Answered:
         event_type: As the log calls it: `other` for what does not look like one; None when it was not read.
         proof: What its signature proved; None when a token did.
         conflict: Whether a duplicate's body differed from the first.
+        method: `POST`, or whatever it was refused for.
+        route: The template of its path, as in `Looked`.
     """
 
     source: str | None
@@ -61,6 +63,22 @@ class Answered:
     event_type: str | None = None
     proof: Proof | None = None
     conflict: bool = False
+    method: str = "POST"
+    route: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Somebody looked whether the public listener is there.
+
+    Attributes:
+        route: The template of its path, `/hooks/{source}`; empty where it is no path of ours.
+    """
+
+    method: str
+    route: str
+    http_status: int
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +88,14 @@ class Normalised:
     Attributes:
         flagged: How many have an issue.
         issues: `field.reason` -> how often.
+        billed: How many of them the vendor says it billed; None when it does not say.
     """
 
     source: str
     records: int
     flagged: int
     issues: Mapping[str, int] = field(default_factory=dict)
+    billed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +137,31 @@ class Replayed:
     tasks: int
 
 
-Fact = Answered | Normalised | Attempted | GaveUp | CircuitMoved | Replayed
+class StoreTrouble(StrEnum):
+    """Why the store did not do what was asked."""
+
+    FULL = "full"
+    TIMEOUT = "timeout"
+    DAMAGED = "damaged"
+    GONE = "gone"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Operations on the store were committed together, or failed together.
+
+    Attributes:
+        rows: How many operations.
+        trouble: What came of those that failed.
+    """
+
+    duration_s: float
+    rows: int
+    trouble: Sequence[StoreTrouble] = ()
+
+
+Fact = Answered | Looked | Normalised | Attempted | GaveUp | CircuitMoved | Replayed | Committed
 Observe = Callable[[Fact], None]
 
 

@@ -57,6 +57,7 @@ class Fanout:
         readback: Which job events wait for their job to be read back.
         on_job: Called when a job waits to be read back, or has ended.
         take_job: `Intake.take_job`, for a job that was reported as failed and did succeed.
+        observe: Told of records that were cleaned.
     """
 
     queue: Queue
@@ -157,7 +158,8 @@ class Fanout:
         if event_type == JOB_FAILED:
             log.warning("job.failed", delivery_id=delivery.delivery_id, source=delivery.source, job_id=delivery.job_id)
         else:
-            self._log_normalised(delivery, records, unrouted=len(routing.unrouted))
+            billed = job.billed if job else delivery.billed
+            self._log_normalised(delivery, records, unrouted=len(routing.unrouted), billed=billed)
         state, reason = DeliveryState.PROCESSING if routing.sinks else DeliveryState.DONE, None
         if not routing.sinks and (records or delivery.reason == NOT_ROUTED):
             state, reason = DeliveryState.IGNORED, NOT_ROUTED
@@ -211,10 +213,12 @@ class Fanout:
             reason="readback",
         )
 
-    def _log_normalised(self, delivery: StoredDelivery, records: Sequence[Record], *, unrouted: int) -> None:
+    def _log_normalised(
+        self, delivery: StoredDelivery, records: Sequence[Record], *, unrouted: int, billed: int | None
+    ) -> None:
         issues = Counter(f"{issue.field}.{issue.reason}" for record in records for issue in record.issues)
         flagged = sum(bool(record.issues) for record in records)
-        self.observe(Normalised(delivery.source, len(records), flagged, issues))
+        self.observe(Normalised(delivery.source, len(records), flagged, issues, billed))
         log.info(
             "records.normalised",
             delivery_id=delivery.delivery_id,

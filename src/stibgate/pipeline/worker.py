@@ -8,7 +8,7 @@ burst is acknowledged at full speed and forwarded right after it. The share is n
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -84,7 +84,12 @@ class Worker:
     @property
     def attempts_running(self) -> int:
         """How many attempts are under way."""
-        return sum(lane.running for lane in self._lanes)
+        return sum(self.running.values())
+
+    @property
+    def running(self) -> Mapping[str, int]:
+        """How many attempts are under way at each sink."""
+        return {lane.sink: lane.running for lane in self._lanes}
 
     async def stop(self, *, drain_timeout_s: float) -> int:
         """Lease nothing more, let running attempts end, give the rest back; return how many those were."""

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import USUAL, CircuitPolicy
 from stibgate.domain.delivery import Admission, Delivery
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.domain.tally import Counted
 from stibgate.domain.task import Settlement, Task
 from stibgate.errors import StoreFull, StoreGone, StoreUnavailable
@@ -55,6 +56,7 @@ class SqliteStore(SqliteOffice):
         min_free_bytes: Below this much free space nothing is admitted.
         service: Whether it is held by a service, or by a command that is soon done.
         on_failed: Called once when the store must not be written any more.
+        observe: Told of each commit.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SqliteStore(SqliteOffice):
         min_free_bytes: int = 0,
         service: bool = True,
         on_failed: Callable[[StoreUnavailable], None] = lambda _: None,
+        observe: Observe = unobserved,
     ) -> None:
         self._path = path
         self._min_free_bytes = min_free_bytes
@@ -94,6 +97,7 @@ class SqliteStore(SqliteOffice):
             commit_timeout_s=commit_timeout_s,
             on_failed=on_failed,
             still_there=self._still_there,
+            observe=observe,
         )
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="stibgate-reader")
 
@@ -113,6 +117,11 @@ class SqliteStore(SqliteOffice):
     def committing_s(self) -> float:
         """For how long the commit that is under way has been; 0 when none is."""
         return self._writer.committing_s
+
+    @property
+    def writes_waiting(self) -> int:
+        """How many operations wait for the writer."""
+        return self._writer.waiting
 
     @property
     def hash_key(self) -> bytes:

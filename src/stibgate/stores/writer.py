@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
-from stibgate.errors import StoreGone, StoreTimeout, StoreUnavailable
+from stibgate.domain.fact import Committed, Observe, StoreTrouble, unobserved
+from stibgate.errors import StoreDamaged, StoreFull, StoreGone, StoreTimeout, StoreUnavailable
 from stibgate.stores.connection import FATAL_CODES, classify, primary_code, sqlite3
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Writer:
         commit_timeout_s: After this long nobody waits for a commit any more; it may still happen.
         still_there: Raises `StoreGone` when what was committed is not in the file that others would open.
         on_failed: Called once, on the loop, when the store must not be written any more.
+        observe: Told of each commit, on the loop.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Writer:
         commit_timeout_s: float,
         on_failed: Callable[[StoreUnavailable], None],
         still_there: Callable[[], None] = lambda: None,
+        observe: Observe = unobserved,
     ) -> None:
         self._db = db
+        self._observe = observe
         self._commit_max_rows = commit_max_rows
         self._commit_timeout_s = commit_timeout_s
         self._on_failed = on_failed
@@ -80,6 +84,11 @@ class Writer:
         """For how long the commit that is under way has been; 0 when none is."""
         began_s = self._began_s  # the thread may end it between two looks
         return 0.0 if began_s is None else time.monotonic() - began_s
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for their turn."""
+        return len(self._waiting)
 
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
         """Return a future of *operation*'s result; it resolves after the commit.
@@ -121,6 +130,8 @@ class Writer:
 
     def _give_up(self, batch: _Batch) -> None:
         """Tell everybody that their commit did not come in time, those behind this batch too."""
+        late = sum(not future.done() for _, future in (*batch, *self._waiting))
+        self._observe(Committed(self._commit_timeout_s, 0, [StoreTrouble.TIMEOUT] * late))
         for _, future in (*batch, *self._waiting):
             if not future.done():
                 future.set_exception(
@@ -129,8 +140,10 @@ class Writer:
         # Whoever comes while the same commit still hangs must not wait for ever either.
         self._overdue = self._loop.call_later(self._commit_timeout_s, self._give_up, batch)
 
-    def _resolve(self, batch: _Batch, results: Sequence[Any]) -> None:
+    def _resolve(self, batch: _Batch, results: Sequence[Any], duration_s: float) -> None:
         self._overdue.cancel()
+        trouble = [trouble_of(result) for result in results if isinstance(result, StoreUnavailable)]
+        self._observe(Committed(duration_s, len(batch), trouble))
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():  # the caller gave up waiting; what was committed stays committed
                 continue
@@ -156,10 +169,10 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._batches.get()) is not None:
-            self._began_s = time.monotonic()
+            self._began_s = began_s = time.monotonic()
             results = self._commit([operation for operation, _ in batch])
             self._began_s = None
-            self._loop.call_soon_threadsafe(self._resolve, batch, results)
+            self._loop.call_soon_threadsafe(self._resolve, batch, results, time.monotonic() - began_s)
         if self.failed is None:
             with suppress(sqlite3.Error):  # a full disk: what is committed stays in the WAL
                 self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -210,3 +223,19 @@ class Writer:
             failure = classify(error)
             self.failed = failure if isinstance(failure, StoreUnavailable) else StoreUnavailable(str(failure))
         return self.failed is not None
+
+
+def trouble_of(error: StoreUnavailable) -> StoreTrouble:
+    """Return what *error* is counted as."""
+    for kind, trouble in _TROUBLE.items():
+        if isinstance(error, kind):
+            return trouble
+    return StoreTrouble.FAILED
+
+
+_TROUBLE = {
+    StoreFull: StoreTrouble.FULL,
+    StoreDamaged: StoreTrouble.DAMAGED,
+    StoreGone: StoreTrouble.GONE,
+    StoreTimeout: StoreTrouble.TIMEOUT,
+}

@@ -18,7 +18,7 @@ import structlog
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from stibgate.domain.fact import Answer, Answered, Observe, unobserved
+from stibgate.domain.fact import Answer, Answered, Looked, Observe, unobserved
 from stibgate.errors import DeliveryRefused, SignatureRefused, StoreFull, StoreUnavailable
 from stibgate.pipeline.intake import Incoming, Intake, not_found
 from stibgate.pipeline.source import Source
@@ -60,6 +60,29 @@ class _Target(NamedTuple):
     path: str
     source: str | None
     token: str | None
+    route: str = ""
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One request on its way to an answer.
+
+    Attributes:
+        started_s: When it began, on the loop's clock.
+        route: The template of its path, once that is known.
+        source: Whose it is, once that is known.
+    """
+
+    request: web.BaseRequest
+    request_id: str
+    started_s: float
+    route: str = ""
+    source: Source | None = None
+
+    @property
+    def method(self) -> str:
+        """Its method, of those that there are."""
+        return self.request.method if self.request.method in hdrs.METH_ALL else "_OTHER"
 
 
 class Receiver:
@@ -106,41 +129,43 @@ class Receiver:
         """Whether so many answers are waiting that other work should step back."""
         return self._in_flight.requests >= BUSY_REQUESTS
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: PLR0911  (an answer each)
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the answer to one request of the public listener."""
         started_s = self._clock()
         trusted = self._is_trusted(_peer(request))
-        request_id = self._request_id(request, trusted=trusted)
-        source: Source | None = None
+        visit = _Visit(request, self._request_id(request, trusted=trusted), started_s)
         try:
-            if request.version not in {HttpVersion10, HttpVersion11}:
-                raise DeliveryRefused(400, "Bad Request", "http_version", close=True)  # noqa: TRY301  (one place answers)
-            target = _target(request)
-            if target.source is None:
-                return self._own_page(request, target, request_id)
-            source, token_valid = self._intake.find(target.source, target.token)
-            if request.method in {hdrs.METH_GET, hdrs.METH_HEAD}:
-                return web.Response(headers={"X-Request-Id": request_id, "Server": SERVER})
-            return await self._receive(request, source, request_id, token_valid=token_valid, started_s=started_s)
+            return await self._answer(visit)
         except DeliveryRefused as refusal:
-            return self._refuse(request, refusal, request_id, source, started_s)
+            return self._refuse(visit, refusal)
         except SignatureRefused as refusal:
-            public = DeliveryRefused(401, "Unauthorized", refusal.reason)
-            return self._refuse(request, public, request_id, source, started_s)
+            return self._refuse(visit, DeliveryRefused(401, "Unauthorized", refusal.reason))
         except StoreFull as error:
-            return self._cannot_store(507, error, request_id, source, started_s)
+            return self._cannot_store(507, error, visit)
         except StoreUnavailable as error:
-            return self._cannot_store(503, error, request_id, source, started_s)
+            return self._cannot_store(503, error, visit)
         except Exception as error:
             # A bug of ours must not cost a delivery: the sender is asked to come again.
-            log.exception("unhandled", request_id=request_id, source=source.name if source else None)
-            return self._cannot_store(503, StoreUnavailable(type(error).__name__), request_id, source, started_s)
+            log.exception("unhandled", request_id=visit.request_id, source=visit.source.name if visit.source else None)
+            return self._cannot_store(503, StoreUnavailable(type(error).__name__), visit)
 
-    async def _receive(
-        self, request: web.BaseRequest, source: Source, request_id: str, *, token_valid: bool, started_s: float
-    ) -> web.Response:
+    async def _answer(self, visit: _Visit) -> web.Response:
+        request = visit.request
+        if request.version not in {HttpVersion10, HttpVersion11}:
+            raise DeliveryRefused(400, "Bad Request", "http_version", close=True)
+        target = _target(request)
+        visit.route = target.route
+        if target.source is None:
+            return self._own_page(visit, target)
+        visit.source, token_valid = self._intake.find(target.source, target.token)
+        if request.method in {hdrs.METH_GET, hdrs.METH_HEAD}:
+            return self._looked(visit, web.Response(headers={"X-Request-Id": visit.request_id, "Server": SERVER}))
+        return await self._receive(visit, visit.source, token_valid=token_valid)
+
+    async def _receive(self, visit: _Visit, source: Source, *, token_valid: bool) -> web.Response:
+        request = visit.request
         self._check_head(request)
-        self._check_load(source, started_s)
+        self._check_load(source, visit.started_s)
         in_flight = self._in_flight
         in_flight.requests += 1
         held = 0
@@ -152,12 +177,12 @@ class Receiver:
             receipt = await self._intake.receive(
                 source,
                 Incoming(
-                    request_id=request_id,
+                    request_id=visit.request_id,
                     headers=partial(request.headers.getall, default=()),
                     body=body,
                     client=self._client(request),
                     token_valid=token_valid,
-                    started_s=started_s,
+                    started_s=visit.started_s,
                 ),
             )
         finally:
@@ -168,16 +193,18 @@ class Receiver:
                 source.name,
                 Answer(receipt.status),
                 source.ack_status,
-                self._clock() - started_s,
+                self._clock() - visit.started_s,
                 receipt.reason,
                 len(body),
                 receipt.records,
                 receipt.event_type,
                 receipt.proof,
                 receipt.conflict,
+                "POST",
+                visit.route,
             )
         )
-        answer = Acknowledgement(receipt, status=source.ack_status, request_id=request_id)
+        answer = Acknowledgement(receipt, status=source.ack_status, request_id=visit.request_id)
         if self.draining:
             answer.force_close()
         return answer
@@ -245,50 +272,53 @@ class Receiver:
         finally:
             in_flight.bytes -= size
 
-    def _own_page(self, request: web.BaseRequest, target: _Target, request_id: str) -> web.Response:
+    def _own_page(self, visit: _Visit, target: _Target) -> web.Response:
         if target.path != "/healthz":
             raise not_found()
-        if request.method not in {hdrs.METH_GET, hdrs.METH_HEAD}:
+        visit.route = target.path
+        if visit.request.method not in {hdrs.METH_GET, hdrs.METH_HEAD}:
             raise DeliveryRefused(405, "Method Not Allowed", "method")
-        return web.Response(
-            body=b'{"status":"ok"}',
-            content_type="application/json",
-            headers={"X-Request-Id": request_id, "Server": SERVER},
+        headers = {"X-Request-Id": visit.request_id, "Server": SERVER}
+        return self._looked(
+            visit, web.Response(body=b'{"status":"ok"}', content_type="application/json", headers=headers)
         )
 
-    def _refuse(
-        self,
-        request: web.BaseRequest,
-        refusal: DeliveryRefused,
-        request_id: str,
-        source: Source | None,
-        started_s: float,
-    ) -> web.Response:
+    def _looked(self, visit: _Visit, response: web.Response) -> web.Response:
+        self._observe(Looked(visit.method, visit.route, response.status, self._clock() - visit.started_s))
+        return response
+
+    def _refuse(self, visit: _Visit, refusal: DeliveryRefused) -> web.Response:
         outcome = Answer.THROTTLED if refusal.status == 429 else Answer.REJECTED
         event = "delivery.throttled" if outcome is Answer.THROTTLED else "delivery.rejected"
-        name = source.name if source else refusal.source
-        self._observe(Answered(name, outcome, refusal.status, self._clock() - started_s, refusal.reason))
+        name = visit.source.name if visit.source else refusal.source
+        self._tell_unanswered(visit, name, outcome, refusal.status, refusal.reason)
         if self._may_log():
             log.warning(
                 event,
-                request_id=request_id,
+                request_id=visit.request_id,
                 source=name,
                 reason=refusal.reason,
                 http_status=refusal.status,
-                client_ip=self._client(request),
+                client_ip=self._client(visit.request),
                 retry_after_s=refusal.retry_after_s,
                 suppressed=self._take_suppressed(),
             )
         response = problem(
             refusal.status,
             title=refusal.title,
-            request_id=request_id,
+            request_id=visit.request_id,
             retry_after_s=refusal.retry_after_s,
-            allow=(_METHODS if source else _OWN_METHODS) if refusal.status == 405 else None,
+            allow=(_METHODS if visit.source else _OWN_METHODS) if refusal.status == 405 else None,
             close=refusal.close,
         )
-        response.headers["X-Request-Id"] = request_id
+        response.headers["X-Request-Id"] = visit.request_id
         return response
+
+    def _tell_unanswered(self, visit: _Visit, source: str | None, outcome: Answer, status: int, reason: str) -> None:
+        duration_s = self._clock() - visit.started_s
+        self._observe(
+            Answered(source, outcome, status, duration_s, reason, method=visit.method, route=visit.route)
+        )  # fmt: skip
 
     def _may_log(self) -> bool:
         """Return whether a refusal may have a line of its own; a flood of them must not fill the log's disk."""
@@ -301,23 +331,21 @@ class Receiver:
         count, self._suppressed = self._suppressed, 0
         return count or None
 
-    def _cannot_store(
-        self, status: int, error: StoreUnavailable, request_id: str, source: Source | None, started_s: float
-    ) -> web.Response:
-        name = source.name if source else None
-        self._observe(Answered(name, Answer.FAILED, status, self._clock() - started_s, "store"))
+    def _cannot_store(self, status: int, error: StoreUnavailable, visit: _Visit) -> web.Response:
+        name = visit.source.name if visit.source else None
+        self._tell_unanswered(visit, name, Answer.FAILED, status, "store")
         if self._may_log():
             log.error(
                 "store.error",
-                request_id=request_id,
+                request_id=visit.request_id,
                 source=name,
                 error=error.message,
                 hint=error.hint,
                 http_status=status,
                 suppressed=self._take_suppressed(),
             )
-        response = problem(status, request_id=request_id, retry_after_s=RETRY_LATER_S)
-        response.headers["X-Request-Id"] = request_id
+        response = problem(status, request_id=visit.request_id, retry_after_s=RETRY_LATER_S)
+        response.headers["X-Request-Id"] = visit.request_id
         return response
 
     def _request_id(self, request: web.BaseRequest, *, trusted: bool) -> str:
@@ -381,4 +409,5 @@ def _target(request: web.BaseRequest) -> _Target:
     tokens = [*parts[3:], *keys]
     if len(tokens) > 1:
         raise not_found()
-    return _Target(path, parts[2], tokens[0] if tokens else None)
+    route = "/hooks/{source}" if len(parts) == 3 else "/hooks/{source}/{token}"
+    return _Target(path, parts[2], tokens[0] if tokens else None, route)
