@@ -14,7 +14,7 @@ from tests.e2e.gateway import DROP, Gateway, configure, dropped, push_body, unti
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS = 5
+ROUNDS = 3
 PUSHES = 5
 
 DELIVERY = """

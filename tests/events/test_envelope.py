@@ -137,7 +137,7 @@ def deep(draw: st.DrawFn) -> dict[str, Any]:
     return {"root": value}
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(deep())
 def test_depth_is_exact(document: dict[str, Any]):
     """A body is refused as too deep exactly when its containers nest deeper than 64."""
@@ -148,7 +148,7 @@ def test_depth_is_exact(document: dict[str, Any]):
         assert parse(body) == document
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary() | st.binary().map(lambda tail: b'{"a":' + tail) | st.text().map(str.encode))
 @example(b'{"a":1E999999999999999999999}')
 @example(b"[" * 100_000)
@@ -170,7 +170,7 @@ ENVELOPES = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.dictionaries(ENVELOPE_KEYS, ENVELOPES) | st.dictionaries(st.text(), JSON),
     st.none() | WORDS | st.text(),
@@ -192,7 +192,7 @@ def test_resolve_raises_nothing_else(document: dict[str, Any], header: str | Non
         assert not (event.thin and records)
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.sampled_from(sorted(READERS)),
     st.dictionaries(ENVELOPE_KEYS, ENVELOPES) | st.dictionaries(st.text(), JSON),

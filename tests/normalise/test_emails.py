@@ -45,7 +45,7 @@ def test_canonical(text: str, expected: str | None):
     assert emails.canonical(text) == expected
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(LOCALS, DOMAINS)
 def test_short_cut_is_the_library(local: str, domain: str):
     """The short cut for plain local parts gives the verdict of email-validator on the whole address."""

@@ -229,7 +229,7 @@ def test_endless_nesting():
     json.dumps(record.to_document())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(RAW, RULES)
 @example({"business_email": "a.com\ud800!!", "company_domain": "a.com\ud800!!"}, KEEP)
 def test_idempotent(raw: dict[str, Any], rules: Rules):
@@ -241,7 +241,7 @@ def test_idempotent(raw: dict[str, Any], rules: Rules):
     assert normalise(through_json, position=1, rules=rules) == record
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(RAW, RULES)
 def test_never_invents(raw: dict[str, Any], rules: Rules):
     """A field holds something only if the input held something under its flat or its nested name."""
@@ -254,7 +254,7 @@ def test_never_invents(raw: dict[str, Any], rules: Rules):
             assert raw.get(name) is not None or nested is not None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(RAW, RULES)
 def test_never_loses(raw: dict[str, Any], rules: Rules):
     """A value that is not blank ends in its field or in an issue, and an unknown field in `extra`."""
@@ -268,7 +268,7 @@ def test_never_loses(raw: dict[str, Any], rules: Rules):
             assert name.encode("utf-8", "backslashreplace").decode() in record.extra
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(RAW, RULES)
 def test_output_is_utf8_json(raw: dict[str, Any], rules: Rules):
     """A record's document is JSON without NaN, in UTF-8, whatever came in."""

@@ -83,7 +83,7 @@ def test_short_cut_on_every_area_code():
     assert yes > 3000  # the assigned codes do take it: hundreds of them, eight digits each
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(SPELLINGS),
     st.integers(200, 999),
@@ -101,7 +101,7 @@ def test_short_cut_is_the_library(spelling: str, area: int, exchange: int, line:
     assert phones.e164(text, region) == by_library(text, region)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.from_regex(phones._SPELLING, fullmatch=True), st.sampled_from(["US", "CA", "GB"]))
 def test_short_cut_is_the_library_on_its_own_spellings(text: str, region: str):
     """Every text that the short cut's grammar admits gets the library's answer."""

@@ -128,7 +128,7 @@ names = st.sampled_from(
 clocks = st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.just(float(NOW)))
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(names, shapes), max_size=8), st.binary(max_size=300), clocks)
 def test_only_ever_signature_refused(pairs, body, now):
     """Arbitrary headers, bodies and clocks are refused, and nothing but `SignatureRefused` is raised."""
