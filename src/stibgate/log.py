@@ -15,10 +15,10 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, Protocol, cast
 
 import structlog
 from pydantic_core import to_json
@@ -32,7 +32,7 @@ TEXT_MAX = 300
 ALLOWED = frozenset({
     "timestamp", "level", "event", "service", "request_id", "delivery_id", "task_id", "trace_id", "span_id",
     "admin_bind", "alarm", "attempt", "attempts", "authenticated_by", "bind", "body_bytes", "budget", "category",
-    "client_ip", "code", "config_path", "conflict", "correlation_id", "deadline_s", "dropped", "duration_ms",
+    "client_ip", "clients", "code", "config_path", "conflict", "correlation_id", "deadline_s", "dropped", "duration_ms",
     "end_to_end_ms", "error", "estimated", "event_type", "exception", "exit_code", "flagged", "free_bytes", "hint",
     "http_status", "inflight_requests", "issues", "job_id", "key_reading", "leases_recovered", "library", "message",
     "method", "migrations", "next_attempt_at", "outcomes", "partner_customer_id", "person", "pid", "position",
@@ -66,13 +66,49 @@ def configure(
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[_line, _RENDERERS[chosen]()],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=_loggers(number),
         logger_factory=structlog.BytesLoggerFactory(file=cast("BinaryIO", out)),
         cache_logger_on_first_use=cache,
     )
     root = logging.getLogger()
     root.handlers = [_ThroughStructlog()]
     root.setLevel(max(number, logging.WARNING))
+
+
+class Listener(Protocol):
+    """Somebody who hears each line as the allow-list let it pass: the live tail."""
+
+    @property
+    def keen(self) -> bool:
+        """Whether somebody waits for lines now, from `info` on, that `log.level` keeps from being written."""
+
+    def hear(self, line: Mapping[str, Any]) -> None:
+        """Take *line*, in whichever thread it was logged; must not raise, wait, log or change it."""
+
+
+_LISTENERS: list[Listener] = []
+
+
+def add_listener(listener: Listener) -> Callable[[], None]:
+    """Let *listener* hear every line that is written from now on; return what ends that."""
+    _LISTENERS.append(listener)
+    return lambda: _LISTENERS.remove(listener)
+
+
+def _loggers(number: int) -> type[Any]:
+    """Return the class of loggers: what is below level *number* is not written, but heard by whoever is keen."""
+    written: type[Any] = structlog.make_filtering_bound_logger(number)
+    levels = logging.getLevelNamesMapping()
+    unwritten = {name: _only_heard(name) for name in ("info", "warning") if levels[name.upper()] < number}
+    return type(written.__name__, (written,), unwritten) if unwritten else written
+
+
+def _only_heard(method: str) -> Callable[..., None]:
+    def tell(self: Any, event: str, **fields: Any) -> None:
+        if any(listener.keen for listener in _LISTENERS):
+            _line(None, method, {**self._context, **fields, "event": event})
+
+    return tell
 
 
 def _stdout() -> BinaryIO:
@@ -168,6 +204,8 @@ def _line(_logger: object, method: str, event: EventDict) -> EventDict:
             line[name] = value
     if dropped:
         line["dropped"] = sorted(dropped)
+    for listener in _LISTENERS:
+        listener.hear(line)
     return line
 
 
@@ -222,12 +260,17 @@ def _plain(template: str) -> str:
 _SIGNS = re.compile(r"[^A-Za-z %,.-]")
 
 
+def as_json(line: Mapping[str, Any]) -> bytes:
+    """Return *line* as one JSON object, without a line break in it."""
+    try:
+        return to_json(line, fallback=str, inf_nan_mode="null")
+    except ValueError:  # a lone surrogate, which UTF-8 cannot say and an escape can
+        return json.dumps(line, default=str).encode()
+
+
 def _json_renderer() -> Callable[..., bytes]:
     def render(_logger: object, _method: str, event: EventDict) -> bytes:
-        try:
-            return to_json(event, fallback=str, inf_nan_mode="null")
-        except ValueError:  # a lone surrogate, which UTF-8 cannot say and an escape can
-            return json.dumps(event, default=str).encode()
+        return as_json(event)
 
     return render
 
@@ -238,10 +281,10 @@ def _console_renderer() -> Callable[..., bytes]:
     )
 
     def render(logger: object, method: str, event: EventDict) -> bytes:
-        event.pop("service", None)
-        if places := event.pop("exception", None):  # structlog would write it over several lines
-            event["raised"] = " ".join(map(str, places))
         shown = {name: _visible(value) if isinstance(value, str) else value for name, value in event.items()}
+        shown.pop("service", None)
+        if places := shown.pop("exception", None):  # structlog would write it over several lines
+            shown["raised"] = _visible(" ".join(map(str, places)))
         return renderer(logger, method, shown).encode("utf-8", "backslashreplace")
 
     return render

@@ -8,6 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from stibgate.errors import SinkRejected, StoreUnavailable
+from stibgate.log import as_json
 from stibgate.normalise import Rules
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.pipeline.operations import Operations
@@ -15,6 +16,7 @@ from stibgate.stores import TaskFilter
 from stibgate.stores.memory import MemoryStore
 from stibgate.web.admin import IDS_MAX, AdminApi
 from stibgate.web.health import health_application
+from stibgate.web.live import Feed, LiveStream
 from tests.pipeline.world import (
     POLICY,
     Clock,
@@ -34,6 +36,7 @@ CALLS = [
     ("POST", "/api/v1/replays"),
     ("POST", "/api/v1/cancellations"),
     ("GET", "/api/v1/sinks"),
+    ("GET", "/api/v1/events"),
     ("POST", "/api/v1/sinks/drop/pause"),
     ("POST", "/api/v1/sinks/drop/resume"),
 ]
@@ -86,7 +89,8 @@ async def office(aiohttp_client):
         store, read, to_sinks("drop"), ("drop", "crm"), now_ms=clock, new_id=ids("new"), wake=lambda: None
     )
     app = health_application(alive=lambda: True, ready=dict)
-    AdminApi(operations, token=TOKEN, rules=Rules()).add_to(app)
+    live = LiveStream(Feed(encode=as_json, run="r1", clock_s=lambda: 0.0), dict)
+    AdminApi(operations, token=TOKEN, rules=Rules(), live=live).add_to(app)
     office = Office(await aiohttp_client(app), store, [one.body for one in samples], names)
     assert office.states() == ["dead", "delivered"]
     return office

@@ -19,6 +19,7 @@ from stibgate.web.admin import AdminApi
 from stibgate.web.console import Console, ConsoleParts
 from stibgate.web.health import health_application
 from stibgate.web.jobs import JobsApi
+from stibgate.web.live import Feed, LiveStream
 from stibgate.web.metrics import add_metrics
 
 
@@ -32,6 +33,7 @@ class AdminParts:
         alive: The answer of `/livez`.
         ready: The checks of `/readyz`.
         audience: Where facts can be listened to.
+        feed: The lines of the log, for the live tail.
         meters: What is measured; None when nobody wants to see it.
     """
 
@@ -43,6 +45,7 @@ class AdminParts:
     alive: Callable[[], bool]
     ready: Callable[[], Mapping[str, str]]
     audience: Audience
+    feed: Feed
     meters: Meters | None = None
 
 
@@ -54,7 +57,9 @@ def admin_application(parts: AdminParts) -> web.Application:
     token = admin_token(settings.storage.path)
     if parts.meters is not None:
         add_metrics(app, parts.meters.page)
-    AdminApi(parts.operations, JobsApi(parts.desk, draining=parts.draining), token=token, rules=rules).add_to(app)
+    jobs = JobsApi(parts.desk, draining=parts.draining)
+    live = LiveStream(parts.feed, lambda: {"source": sorted(settings.sources), "sink": sorted(settings.sinks)})
+    AdminApi(parts.operations, jobs, token=token, rules=rules, live=live).add_to(app)
     grants = _grants(settings, token)
     Console(
         ConsoleParts(

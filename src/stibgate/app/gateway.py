@@ -28,6 +28,7 @@ from stibgate.app.systemd import ADMIN, PUBLIC, Supervision
 from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
 from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreUnavailable
+from stibgate.log import add_listener, as_json
 from stibgate.normalise import Rules, warm
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout, Readback
@@ -38,6 +39,7 @@ from stibgate.sinks import Sink, SinkContext
 from stibgate.stores.connection import sqlite_version
 from stibgate.stores.sqlite import SqliteStore
 from stibgate.web.limits import InFlight, RateLimiter
+from stibgate.web.live import Feed
 from stibgate.web.receiver import Receiver, ReceiverSettings
 
 log = structlog.get_logger("stibgate.service")
@@ -94,6 +96,8 @@ class Gateway:
 
     async def _start(self) -> None:
         server = self._settings.server
+        self._feed = Feed(encode=as_json, run=f"{now_ms():x}", clock_s=asyncio.get_running_loop().time)
+        self._stack.callback(add_listener(self._feed))
         self._store = self._open_store()
         self._stack.push_async_callback(self._store.close)
         self._start_rollup()
@@ -289,6 +293,7 @@ class Gateway:
             ready=self._health.ready,
             audience=self.audience,
             meters=self._meters,
+            feed=self._feed,
         )
 
     def _probes(self) -> Probes:

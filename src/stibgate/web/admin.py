@@ -23,6 +23,7 @@ from stibgate.stores import DeliveryFilter, TaskFilter
 from stibgate.views.sinks import sink_state
 from stibgate.web.bodies import JsonBody
 from stibgate.web.jobs import JobsApi
+from stibgate.web.live import LiveStream
 from stibgate.web.problem import SERVER
 
 PREFIX = "/api/v1"
@@ -126,9 +127,19 @@ class AdminApi:
         jobs: The calls about jobs; None for a service that has none.
         token: The bearer token.
         rules: As records are normalised; people are looked up so.
+        live: The live tail; None for a service that has none.
     """
 
-    def __init__(self, operations: Operations, jobs: JobsApi | None = None, *, token: str, rules: Rules) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        jobs: JobsApi | None = None,
+        *,
+        token: str,
+        rules: Rules,
+        live: LiveStream | None = None,
+    ) -> None:
+        self._live = live
         self._operations = operations
         self._jobs = jobs or JobsApi(None)
         self._digest = hashlib.sha256(token.encode()).digest()
@@ -143,6 +154,9 @@ class AdminApi:
         app.router.add_post(f"{PREFIX}/jobs/reconcile", self._guarded(self._jobs.reconcile))
         app.router.add_post(f"{PREFIX}/jobs/resolve", self._guarded(self._jobs.resolve))
         app.router.add_get(f"{PREFIX}/sinks", self._guarded(self._sinks))
+        if self._live is not None:
+            app.router.add_get(f"{PREFIX}/events", self._guarded(self._live.handle))
+            app.on_shutdown.append(self._live.close)
         app.router.add_post(f"{PREFIX}/sinks/{{name}}/pause", self._guarded(self._pause))
         app.router.add_post(f"{PREFIX}/sinks/{{name}}/resume", self._guarded(self._resume))
 
