@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from stibgate.domain.fact import Answer, Answered, GaveUp
+from stibgate.domain.rejection import Evidence
 from stibgate.domain.stats import DAY_MS, WINDOWS
 from stibgate.domain.tally import MINUTE_MS
 from stibgate.errors import StoreTimeout, StoreUnavailable
 from stibgate.pipeline import rollup
+from stibgate.pipeline.refusals import Refusals
 from stibgate.pipeline.rollup import Rollup
 from stibgate.stores.memory import MemoryStore
 
@@ -21,10 +23,10 @@ class Shaky(MemoryStore):
     before: Exception | None = None
     after: Exception | None = None
 
-    async def add_counts(self, batch_id, counts):
+    async def add_counts(self, batch_id, counts, rejections=()):
         if self.before is not None:
             raise self.before
-        await super().add_counts(batch_id, counts)
+        await super().add_counts(batch_id, counts, rejections)
         if self.after is not None:
             raise self.after
 
@@ -34,11 +36,15 @@ class World:
         self.store = Shaky()
         self.now_ms = T
         self.ids = 0
-        self.rollup = Rollup(self.store, now_ms=lambda: self.now_ms, new_id=self.new_id)
+        self.refusals = Refusals(now_ms=lambda: self.now_ms)
+        self.rollup = Rollup(self.store, self.refusals, now_ms=lambda: self.now_ms, new_id=self.new_id)
 
     def new_id(self):
         self.ids += 1
         return f"b{self.ids}"
+
+    def refuse(self):
+        self.refusals.note("push", "mismatch", lambda: Evidence("r1", 401, "192.0.2.1"))
 
     def accept(self, times=1):
         for _ in range(times):
@@ -73,13 +79,16 @@ async def test_what_happens_is_added_up_by_the_minute(world):
 async def test_a_failure_neither_loses_nor_doubles(world, when):
     """A batch that failed, or whose end nobody saw, is added once when the store is back, and so is what came since."""
     world.accept()
+    world.refuse()
     setattr(world.store, when, StoreTimeout("late") if when == "after" else StoreUnavailable("down"))
     assert not await world.rollup.flush()
     world.accept()
+    world.refuse()
     assert not await world.rollup.flush()
     setattr(world.store, when, None)
     await world.rollup.stop()
     assert world.stats.accepted == 2
+    assert [group.count for group in world.store.rejections(T)] == [2]
 
 
 async def test_memory_is_bounded(world, monkeypatch):

@@ -1,8 +1,12 @@
 """What a store must do with what is counted."""
 
+from stibgate.domain.rejection import HOUR_MS, Evidence, Finding, Rejections
 from stibgate.domain.stats import DAY_MS
 from stibgate.domain.tally import MINUTE_MS, QUARTER_MS, Counted, Key, Series
+from stibgate.domain.task import Signal
+from stibgate.stores.glance import DeadGroup, Seen
 from tests.stores.base import StoreLaws
+from tests.stores.world import NOW_MS, make_delivery
 
 T = 20_000 * DAY_MS
 ACCEPTED = Key(Series.ANSWERS, "push", "accepted")
@@ -12,6 +16,14 @@ DEAD = Key(Series.DEAD, "crm")
 def at(minute, key=ACCEPTED, value=1):
     """Return a number of a minute."""
     return Counted(T + minute * MINUTE_MS, key, value)
+
+
+def refused(hour, count=1, *, source="push", reason="mismatch", minute=0, finding=None):
+    """Return a group of refusals; the minute tells its evidence apart."""
+    at_ms = T + hour * HOUR_MS + minute * MINUTE_MS
+    last = Evidence(f"r{minute}", 401, "192.0.2.1", "a/1", ("x-sig",), ("t_v1",), 7, "ab" * 6)
+    found = None if finding is None else Finding(at_ms, "wrong_secret", finding, "look", ("line 1", "line 2"))
+    return Rejections(T + hour * HOUR_MS, source, reason, count, at_ms, at_ms + 5, last, found)
 
 
 class TallyLaws(StoreLaws):
@@ -56,8 +68,69 @@ class TallyLaws(StoreLaws):
         """Counts of before a moment go, in as many steps as it takes; those of the moment and after stay."""
         await store.add_counts("b1", [at(minute) for minute in (0, 1, 40, 100, 2_000, 4_500, 4_501)])
         steps = 1
-        while await store.forget_counts(T + 4_500 * MINUTE_MS):
+        while await store.forget_counts(T + 4_500 * MINUTE_MS, rejections_before_ms=T):
             steps += 1
         assert steps < 20
         assert self.counted() == [(4_500, "answers", 1), (4_501, "answers", 1)]
         assert self.counted(step_ms=QUARTER_MS) == [(4_500, "answers", 2)]
+
+    async def test_refusals_are_grouped(self, store):
+        """Refusals add up by source and reason over hours; the latest evidence and the latest finding stand."""
+        await store.add_counts("b1", [], [refused(0, 2, minute=1, finding="old"), refused(0, reason="stale", minute=2)])
+        store = await self.reopen()
+        await store.add_counts("b2", [], [refused(0, 3, minute=9, finding="new"), refused(2, minute=30)])
+        await store.add_counts("b2", [], [refused(0, 3, minute=9)])
+        await store.add_counts("b3", [], [refused(1, source="-", reason="unknown_source")])
+        found = self.ledger.rejections(T)
+        assert [(one.source, one.reason, one.count) for one in found] == [
+            ("push", "mismatch", 6), ("-", "unknown_source", 1), ("push", "stale", 1),
+        ]  # fmt: skip
+        first = found[0]
+        assert first.last == refused(2, minute=30).last
+        assert first.finding == refused(0, minute=9, finding="new").finding
+        assert (first.first_at_ms, first.last_at_ms) == (T + MINUTE_MS, T + 2 * HOUR_MS + 30 * MINUTE_MS + 5)
+        later = self.ledger.rejections(T + 2 * HOUR_MS + 59 * MINUTE_MS)
+        assert [(one.reason, one.count, one.finding) for one in later] == [("mismatch", 1, None)]
+
+    async def test_a_finding_comes_later(self, store):
+        """What is found out about a group that is stored already is added to it and counts nothing."""
+        await store.add_counts("b1", [], [refused(0, 2, minute=3)])
+        await store.add_counts("b2", [], [refused(0, 0, minute=4, finding="why")])
+        (only,) = self.ledger.rejections(T)
+        assert (only.count, only.finding.verdict) == (2, "why")
+
+    async def test_old_refusals_are_forgotten(self, store):
+        """Refusals of hours that ended before a moment go."""
+        await store.add_counts("b1", [], [refused(hour, source=f"s{hour}") for hour in range(4)])
+        await store.forget_counts(T, rejections_before_ms=T + 2 * HOUR_MS + 1)
+        assert [one.source for one in self.ledger.rejections(T)] == ["s3", "s2"]
+
+    async def test_at_a_glance(self, store):
+        """Who came last, what has waited longest, and what tasks died of."""
+        await self.end(store, 1, "dead")
+        await self.end(store, 2, "rejected")
+        await self.add(store, 3, sinks=["crm", "drop"], at_ms=NOW_MS + 3)
+        await self.add(store, 4, sinks=["crm"], at_ms=NOW_MS + 4)
+        await store.admit(make_delivery(5, source="other", authenticated_by="t_v1/2", received_at_ms=NOW_MS + 9))
+        await store.admit(make_delivery(6, source="other", via="poll", received_at_ms=NOW_MS + 10))
+        assert dict(self.ledger.owing_since()) == {"crm": NOW_MS + 3, "drop": NOW_MS + 3}
+        assert dict(self.ledger.last_accepted(["other", "stibnite", "none"])) == {
+            "other": Seen("d5", NOW_MS + 9, "t_v1/2"),
+            "stibnite": Seen("d4", NOW_MS + 4, ""),
+        }
+        assert list(self.ledger.dead_groups()) == [
+            DeadGroup("crm", "it is dead", 1, "it is dead", "d1/crm", NOW_MS),
+            DeadGroup("crm", "it is rejected", 1, "it is rejected", "d2/crm", NOW_MS),
+        ]
+
+    async def test_the_dead_are_grouped_by_what_their_errors_have_in_common(self, store):
+        """Ids, quoted values and counts make no groups of their own; the newest is the example; the largest is first."""
+        errors = ["503 for 'ann' after 9 s", "503 for 'bob' after 12 s", "429 Too Many", "503 for 'eve' after 1 s"]
+        for number, error in enumerate(errors):
+            task = await self.leased(store, number)
+            await self.settle(store, task, Signal.EXHAUSTED, outcomes=[], error=error)
+        found = [(one.error, one.count, one.example, one.task_id) for one in self.ledger.dead_groups()]
+        assert found == [
+            ("503 for … after … s", 3, errors[3], "d3/crm"),
+            ("429 Too Many", 1, "429 Too Many", "d2/crm"),
+        ]

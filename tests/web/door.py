@@ -182,6 +182,7 @@ async def open_door(
     trusted_proxies: tuple = (),
     check_space=lambda: None,
     observe=unobserved,
+    refusals=None,
     **intake_settings,
 ) -> AsyncIterator[Door]:
     """Listen on a free loopback port; afterwards nothing may be held any more."""
@@ -197,6 +198,7 @@ async def open_door(
         check_space=check_space,
         new_request_id=lambda: f"made-{next(numbers)}",
         observe=observe,
+        refusals=refusals,
     )
     server = QuietServer(
         receiver.handle,

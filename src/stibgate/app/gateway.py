@@ -33,6 +33,7 @@ from stibgate.normalise import Rules, warm
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout, Readback
 from stibgate.pipeline.intake import Intake
+from stibgate.pipeline.refusals import Refusals
 from stibgate.pipeline.rollup import Rollup
 from stibgate.pipeline.worker import Worker
 from stibgate.sinks import Sink, SinkContext
@@ -217,7 +218,8 @@ class Gateway:
 
     def _start_rollup(self) -> None:
         """Count what happens from now on until all that happens is over."""
-        rollup = Rollup(self._store, now_ms=now_ms, new_id=lambda: new_id("cnt"))
+        self._refusals = Refusals(now_ms=now_ms)
+        rollup = Rollup(self._store, self._refusals, now_ms=now_ms, new_id=lambda: new_id("cnt"))
         self.audience.add(rollup.observe)
         rollup.start()
         self._stack.push_async_callback(rollup.stop)
@@ -277,6 +279,7 @@ class Gateway:
             check_space=self._store.check_disk,
             new_request_id=new_request_id,
             observe=self.audience.tell,
+            refusals=self._refusals,
         )
 
     def _admin_parts(self) -> AdminParts:

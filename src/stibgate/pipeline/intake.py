@@ -87,6 +87,7 @@ class _Gate:
 
     source: Source
     verifier: Verifier | None
+    schemes: Sequence[Scheme]
     pinned: bool
     token_digests: Sequence[bytes] = field(default=())
 
@@ -138,6 +139,10 @@ class Intake:
         if not any(matches):
             raise not_found("token_mismatch", source=name)
         return gate.source, True
+
+    def schemes(self, source: Source) -> Sequence[Scheme]:
+        """Return the schemes under which a signature of *source* is taken now."""
+        return self._gates[source.name].schemes
 
     async def receive(self, source: Source, incoming: Incoming) -> Receipt:
         """Verify, parse and admit one delivery; return what to answer once it is durable.
@@ -243,7 +248,7 @@ class Intake:
         document = await self._inbox.pin(source.name, verified.scheme.to_document())
         pinned = Scheme.from_document(document)
         if not gate.pinned:
-            gate.verifier, gate.pinned = source.verifier([pinned]), True
+            gate.verifier, gate.schemes, gate.pinned = source.verifier([pinned]), [pinned], True
             log.info("signature.pinned", source=source.name, scheme=pinned.name, key_reading=str(pinned.key))
         return verified if pinned == verified.scheme else self._verify(source, incoming, now_ms)
 
@@ -289,11 +294,11 @@ class Intake:
 def _open_gate(source: Source, pin: Mapping[str, Any] | None) -> _Gate:
     digests = tuple(hashlib.sha256(token.encode()).digest() for token in source.tokens)
     if not source.secrets:
-        return _Gate(source, None, pinned=True, token_digests=digests)
+        return _Gate(source, None, (), pinned=True, token_digests=digests)
     if not source.pinning:
-        return _Gate(source, source.verifier(source.schemes), pinned=True, token_digests=digests)
+        return _Gate(source, source.verifier(source.schemes), source.schemes, pinned=True, token_digests=digests)
     schemes = source.schemes if pin is None else [Scheme.from_document(pin)]
-    return _Gate(source, source.verifier(schemes), pinned=pin is not None, token_digests=digests)
+    return _Gate(source, source.verifier(schemes), schemes, pinned=pin is not None, token_digests=digests)
 
 
 def _proof(verified: Verified | None, now_ms: int) -> Proof | None:

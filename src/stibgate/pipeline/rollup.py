@@ -1,4 +1,4 @@
-"""The per-minute roll-up: counts what happened in memory, and adds it to the store every few seconds.
+"""The per-minute roll-up: counts what happened in memory, and adds it and what was refused to the store.
 
 Counting must cost an answer nothing, so what happened since the last flush is in memory only: kill -9 loses those
 seconds of the charts, and nothing else. A flush that fails is tried again as the same batch, which the store adds
@@ -12,15 +12,18 @@ from contextlib import suppress
 import structlog
 
 from stibgate.domain.fact import Fact
+from stibgate.domain.rejection import Rejections
 from stibgate.domain.stats import DAY_MS
 from stibgate.domain.tally import MINUTE_MS, Counted, Key, counts_of
 from stibgate.errors import StoreError
+from stibgate.pipeline.refusals import Refusals
 from stibgate.stores import Tallies
 
 log = structlog.get_logger("stibgate.rollup")
 
 FLUSH_S = 5.0
 KEEP_COUNTS_MS = 8 * DAY_MS
+KEEP_REJECTIONS_MS = 30 * DAY_MS
 GATHERED_MAX = 50_000
 """Numbers that wait in memory while the store takes none, about a day's; then nothing new is counted."""
 
@@ -30,16 +33,20 @@ class Rollup:
 
     Args:
         tallies: Where the numbers go.
+        refusals: What was refused goes with them.
         now_ms: The clock.
         new_id: Makes the ids of batches.
     """
 
-    def __init__(self, tallies: Tallies, *, now_ms: Callable[[], int], new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, tallies: Tallies, refusals: Refusals, *, now_ms: Callable[[], int], new_id: Callable[[], str]
+    ) -> None:
         self._tallies = tallies
+        self._refusals = refusals
         self._now_ms = now_ms
         self._new_id = new_id
         self._gathered: dict[tuple[int, Key], int] = {}
-        self._batch: tuple[str, Sequence[Counted]] | None = None
+        self._batch: tuple[str, Sequence[Counted], Sequence[Rejections]] | None = None
         self._failing = False
         self._loop: asyncio.Task[None] | None = None
 
@@ -63,16 +70,19 @@ class Rollup:
             self._loop.cancel()
             with suppress(asyncio.CancelledError):
                 await self._loop
+        await self._refusals.close()
         await self.flush()
         await self.flush()  # the batch that a failure left may have come before what was counted since
 
     async def flush(self) -> bool:
         """Add what was counted to the store; return whether that is done."""
-        if self._batch is None and self._gathered:
-            self._batch = self._new_id(), [Counted(at_ms, key, n) for (at_ms, key), n in self._gathered.items()]
-            self._gathered = {}
         if self._batch is None:
-            return True
+            counts = [Counted(at_ms, key, value) for (at_ms, key), value in self._gathered.items()]
+            rejections = self._refusals.take()
+            if not counts and not rejections:
+                return True
+            self._batch = self._new_id(), counts, rejections
+            self._gathered = {}
         try:
             await self._tallies.add_counts(*self._batch)
         except StoreError as error:
@@ -87,7 +97,8 @@ class Rollup:
     async def forget(self) -> None:
         """Remove what is too old for any chart, a little at a time."""
         with suppress(StoreError):
-            await self._tallies.forget_counts(self._now_ms() - KEEP_COUNTS_MS)
+            now_ms = self._now_ms()
+            await self._tallies.forget_counts(now_ms - KEEP_COUNTS_MS, rejections_before_ms=now_ms - KEEP_REJECTIONS_MS)
 
     async def _forever(self) -> None:
         while True:

@@ -6,7 +6,7 @@ and `diagnose` speak about captures and never decide about a delivery.
 """
 
 from stibgate.signatures.diagnose import Diagnosis, Request, diagnose
-from stibgate.signatures.explain import Explanation, explain
+from stibgate.signatures.explain import Explanation, Why, explain
 from stibgate.signatures.presets import PRESETS, candidates
 from stibgate.signatures.scheme import Algorithm, Encoding, Grammar, KeyReading, Scheme, TimestampUnit
 from stibgate.signatures.search import keys_of
@@ -30,6 +30,7 @@ __all__ = [
     "TimestampUnit",
     "Verified",
     "Verifier",
+    "Why",
     "candidates",
     "check_secret",
     "derive_key",

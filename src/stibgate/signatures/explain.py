@@ -6,6 +6,7 @@ No secret and no expected MAC is ever part of an explanation; of a received one,
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from stibgate.errors import AuthReason, SignatureRefused
 from stibgate.signatures.evidence import Headers, read_evidence
@@ -18,12 +19,33 @@ from stibgate.signatures.verify import Verified, Verifier
 from stibgate.signatures.wire import header_lookup
 
 
+class Why(StrEnum):
+    """What an explanation comes to, in one word."""
+
+    RIGHT = "right"
+    EXPIRED_SECRET = "expired_secret"  # noqa: S105  (a reason, not a password)
+    AHEAD = "ahead"  # signed later than it was received
+    STALE = "stale"
+    UNSUPPORTED = "unsupported"  # right, in a way that stibgate cannot check
+    OTHER_UNIT = "other_unit"
+    OTHER_HEADER = "other_header"
+    OTHER_READING = "other_reading"  # of whsec_
+    OTHER_LAYOUT = "other_layout"
+    BODY_CHANGED = "body_changed"
+    REPEATED = "repeated"
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    OTHER_SCHEME = "other_scheme"  # the header's layout is that of another scheme, and no secret matches
+    NO_SECRET = "no_secret"  # noqa: S105
+    WRONG_SECRET = "wrong_secret"  # noqa: S105
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What a capture tells.
 
     Attributes:
-        match: Whether the configured schemes and secrets accept it at the time it was received.
+        why: What it comes to.
         verdict: One sentence.
         findings: The evidence, in order, a line each.
         hint: What to do next; empty when all is well. NAME stands for the source.
@@ -31,20 +53,25 @@ class Explanation:
         secret_label: The secret that made that MAC, or None.
     """
 
-    match: bool
+    why: Why
     verdict: str
     findings: tuple[str, ...]
     hint: str
     scheme: Scheme | None = None
     secret_label: str | None = None
 
+    @property
+    def match(self) -> bool:
+        """Whether the configured schemes and secrets accept it at the time it was received."""
+        return self.why is Why.RIGHT
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    why: Why
     verdict: str
     hint: str
     hit: Verified | None = None
-    match: bool = False
 
 
 def explain(
@@ -84,7 +111,7 @@ def explain(
     if answer is None:
         answer = _no_hit(capture)
     return Explanation(
-        match=answer.match,
+        why=answer.why,
         verdict=answer.verdict,
         findings=tuple(findings(capture, answer.hit.signed_unix_s if answer.hit else None)),
         hint=answer.hint,
@@ -103,6 +130,7 @@ def _as_configured(capture: Capture) -> _Answer | None:
     age_s = capture.now_unix_s - hit.signed_unix_s if hit.signed_unix_s is not None else 0.0
     if reason is AuthReason.EXPIRED_SECRET:
         return _Answer(
+            Why.EXPIRED_SECRET,
             f"The signature is right, but only under secret {label!r}, whose not_after has passed.",
             "The sender still signs with the old secret: finish the rotation there, or move not_after.",
             hit,
@@ -110,6 +138,7 @@ def _as_configured(capture: Capture) -> _Answer | None:
     if reason is AuthReason.FUTURE:
         over = f"{-age_s:.0f} s ahead of the time received, {-age_s - capture.future_s:.0f} s over the limit"
         return _Answer(
+            Why.AHEAD,
             f"The signature is right, but it was made {over}.",
             "Clock skew: compare this machine's clock with the sender's (`timedatectl`, chrony).",
             hit,
@@ -117,6 +146,7 @@ def _as_configured(capture: Capture) -> _Answer | None:
     if reason is AuthReason.STALE:
         over = f"{age_s:.0f} s before it was received, {age_s - capture.tolerance_s:.0f} s over the tolerance"
         return _Answer(
+            Why.STALE,
             f"The signature is right, but it was made {over}.",
             'A late retry or a replay, or this machine\'s clock is fast: see `stale = "accept_if_new"`.',
             hit,
@@ -124,10 +154,10 @@ def _as_configured(capture: Capture) -> _Answer | None:
     unjudged = hit.signed_unix_s is not None and not capture.age_known
     note = "; no --received-at: its age was not judged" if unjudged else ""
     return _Answer(
+        Why.RIGHT,
         f"The signature is right: scheme {name}, key read as {hit.scheme.key}, secret {label!r}{note}.",
         "",
         hit,
-        match=True,
     )
 
 
@@ -150,6 +180,7 @@ def _other_layout(capture: Capture) -> _Answer | None:
         setting = setting_of(hit, capture.headers, capture.body)
     except ValueError as why:
         return _Answer(
+            Why.UNSUPPORTED,
             f"The signature in the header {hit.claim.header} is right, but stibgate cannot check its like: {why}.",
             "`stibgate doctor signature` says what to use instead.",
         )
@@ -159,6 +190,7 @@ def _other_layout(capture: Capture) -> _Answer | None:
         as_configured = any(replace(scheme, timestamp_unit=one.timestamp_unit) == one for one in capture.schemes)
         only = f'Put timestamp_unit = "{scheme.timestamp_unit}" under [sources.NAME.signature].'
         return _Answer(
+            Why.OTHER_UNIT,
             f"The signature is right, but its timestamp is in {_UNITS[scheme.timestamp_unit]}.",
             only if as_configured else setting.sentence(),
             verified,
@@ -167,6 +199,7 @@ def _other_layout(capture: Capture) -> _Answer | None:
     if not configured:
         places = ", ".join(sorted({one.header for one in capture.schemes}))
         return _Answer(
+            Why.OTHER_HEADER,
             f"The signature is in the header {scheme.header}, not in {places or 'a configured one'}.",
             setting.sentence("header"),
             verified,
@@ -175,11 +208,13 @@ def _other_layout(capture: Capture) -> _Answer | None:
     if any(one.key is not scheme.key and _like(one, scheme) for one in same):
         seen = " or ".join(sorted({one.key.value for one in same}))
         return _Answer(
+            Why.OTHER_READING,
             f"The sender uses the other reading of whsec_: {scheme.key}, where {seen} is configured.",
             f'Put key = "{scheme.key}" under [sources.NAME.signature].',
             verified,
         )
     return _Answer(
+        Why.OTHER_LAYOUT,
         f"The signature is right under another layout: {scheme.name}, key read as {scheme.key}.",
         setting.sentence(),
         verified,
@@ -209,6 +244,7 @@ def _rewritten_body(capture: Capture) -> _Answer | None:
         scheme = setting_of(hit, capture.headers, body).scheme
         verified = first_hit(capture.headers, body, [scheme], capture.secrets)
     return _Answer(
+        Why.BODY_CHANGED,
         f"Something between the sender and here rewrites the body: {hit.change}.",
         "Let the proxy or middleware pass the raw bytes through; a signature covers every one of them.",
         verified,
@@ -222,12 +258,14 @@ def _no_hit(capture: Capture) -> _Answer:
     wanted = ", ".join(sorted({scheme.header for scheme in capture.schemes})) or "none"
     if reason is AuthReason.REPEATED:
         return _Answer(
+            Why.REPEATED,
             "A signature header came more than once, and which one counts is anyone's guess.",
             "A proxy may add its own copy: exactly one line per name is taken.",
         )
     if reason is AuthReason.MISSING:
         others = f"; what came looks like one in: {', '.join(came)}" if came else ""
         return _Answer(
+            Why.MISSING,
             f"A header that the signature needs is missing (expected in: {wanted}){others}.",
             "The sender does not sign this route, or a proxy strips the header on the way.",
         )
@@ -235,10 +273,12 @@ def _no_hit(capture: Capture) -> _Answer:
         return _malformed(capture)
     if all(check_secret(secret.value) is not None for secret in capture.secrets):
         return _Answer(
+            Why.NO_SECRET,
             "The header is well-formed, but there is no usable secret to compare it with.",
             "Put the secret in place that the vendor showed when the endpoint was registered.",
         )
     return _Answer(
+        Why.WRONG_SECRET,
         "The header is well-formed, but no secret matches: a wrong or rotated secret.",
         "Compare the endpoint's id and creation time with the secret's; every endpoint has its own.",
     )
@@ -251,6 +291,7 @@ def _malformed(capture: Capture) -> _Answer:
     known = next((scheme for scheme in layouts if scheme is not None), None)
     if known is None:
         return _Answer(
+            Why.MALFORMED,
             "The signature header is there, but not in a configured or known layout.",
             "`--explain` shows its shape: 128 hex digits may be SHA-512 or Ed25519; 512 may be RSA, which is no HMAC.",
         )
@@ -258,6 +299,7 @@ def _malformed(capture: Capture) -> _Answer:
     stamp = " and a timestamp in milliseconds" if known.timestamp_unit is TimestampUnit.MILLISECONDS else ""
     wanted = " or ".join(dict.fromkeys(scheme.name for scheme in capture.schemes)) or "nothing"
     return _Answer(
+        Why.OTHER_SCHEME,
         f"The header {known.header} has the layout of {name}{stamp},"
         f" while the source is set to {wanted}, and no secret matches.",
         f'Put scheme = "{known.name}" under [sources.NAME], and compare the secret with the one that the vendor'

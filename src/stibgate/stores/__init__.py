@@ -17,9 +17,11 @@ from stibgate.domain.circuit import USUAL, CircuitPolicy, SinkState
 from stibgate.domain.delivery import Admission, Delivery, Sighting, StoredDelivery
 from stibgate.domain.job import Job, JobState, NewRun, Reservation
 from stibgate.domain.record import Record
+from stibgate.domain.rejection import Rejections
 from stibgate.domain.stats import Stats
 from stibgate.domain.tally import Counted
 from stibgate.domain.task import Attempt, Outcome, Settlement, Task
+from stibgate.stores.glance import DeadGroup, Seen
 from stibgate.stores.values import (
     CHUNK_RECORDS,
     Accepted,
@@ -54,6 +56,7 @@ __all__ = [
     "Call",
     "CallState",
     "Claim",
+    "DeadGroup",
     "DeliveryFilter",
     "Desk",
     "Inbox",
@@ -70,6 +73,7 @@ __all__ = [
     "Replay",
     "ReplayNote",
     "ReplayResult",
+    "Seen",
     "Settled",
     "Spent",
     "StoreStatus",
@@ -367,15 +371,15 @@ class Memories(Protocol):
 class Tallies(Protocol):
     """What happened, counted; see `domain.tally`."""
 
-    async def add_counts(self, batch_id: str, counts: Sequence[Counted]) -> None:
-        """Add *counts*, each of a minute, to what was counted before.
+    async def add_counts(self, batch_id: str, counts: Sequence[Counted], rejections: Sequence[Rejections] = ()) -> None:
+        """Add *counts*, each of a minute, and *rejections*, each of an hour, to what was counted before.
 
         The batch that was added last is not added again: whoever does not know whether it was may ask once more.
         """
         ...
 
-    async def forget_counts(self, before_ms: int) -> bool:
-        """Remove some of what was counted before *before_ms*, oldest first; return whether there is more of it."""
+    async def forget_counts(self, before_ms: int, *, rejections_before_ms: int) -> bool:
+        """Remove some of what was counted before, oldest first; return whether there is more of it."""
         ...
 
 
@@ -502,6 +506,22 @@ class Ledger(Protocol):
         Raises:
             ValueError: *step_ms* is no whole number of minutes, or makes too many periods.
         """
+        ...
+
+    def last_accepted(self, sources: Sequence[str]) -> Mapping[str, Seen]:
+        """Return the last delivery over HTTP of each of *sources* that ever had one."""
+        ...
+
+    def owing_since(self) -> Mapping[str, int]:
+        """Return for each sink with open tasks since when (ms) the longest waiting one owes its records."""
+        ...
+
+    def dead_groups(self) -> Sequence[DeadGroup]:
+        """Return the dead tasks by sink and by what they died of, the largest group first."""
+        ...
+
+    def rejections(self, since_ms: int) -> Sequence[Rejections]:
+        """Return what was refused since the hour of *since_ms*, a group for each source and reason, newest first."""
         ...
 
     def pins(self) -> Mapping[str, Mapping[str, Any]]:

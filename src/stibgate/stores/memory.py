@@ -11,6 +11,7 @@ from stibgate.domain.event import QuarantineReason
 from stibgate.domain.record import Record, lookup_hash
 from stibgate.domain.task import Attempt, Outcome, Task, TaskState
 from stibgate.stores import Accepted, DeliveryFilter, Processed, ReplayNote, StoreStatus, TaskFilter
+from stibgate.stores.glance import DeadGroup, Seen, alike
 from stibgate.stores.memory_office import MemoryOffice
 from stibgate.stores.memory_tallies import MemoryTallies
 
@@ -268,6 +269,31 @@ class MemoryStore(MemoryOffice, MemoryTallies):
     def sinks(self) -> Mapping[str, SinkState]:
         """Return what is known of sinks that were ever paused or left alone."""
         return dict(self._sinks)
+
+    def last_accepted(self, sources: Sequence[str]) -> Mapping[str, Seen]:
+        """Return the last delivery of each source."""
+        posted = [delivery for delivery in self._deliveries.values() if delivery.via == "http"]
+        last = {delivery.source: delivery for delivery in posted if delivery.source in sources}
+        return {name: Seen(d.delivery_id, d.received_at_ms, d.authenticated_by) for name, d in last.items()}
+
+    def owing_since(self) -> Mapping[str, int]:
+        """Return since when each sink owes."""
+        owing = sorted((task.owed_at_ms, task.sink) for task in self._tasks.values() if not task.state.final)
+        return {sink: since_ms for since_ms, sink in reversed(owing)}
+
+    def dead_groups(self) -> Sequence[DeadGroup]:
+        """Return what tasks died of."""
+        groups: dict[tuple[str, str], list[Task]] = {}
+        for task in self._tasks.values():
+            if task.state is TaskState.DEAD:
+                groups.setdefault((task.sink, alike(task.error)), []).append(task)
+        found = [
+            DeadGroup(
+                sink, error, len(tasks), tasks[-1].error or "", tasks[-1].task_id, min(t.owed_at_ms for t in tasks)
+            )
+            for (sink, error), tasks in groups.items()
+        ]
+        return sorted(found, key=lambda group: (-group.count, group.sink, group.error))
 
     def find_person(self, hashes: Sequence[bytes]) -> Sequence[tuple[str, int]]:
         """Return (delivery id, position) of every record with one of the lookup hashes."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from stibgate.domain.rejection import HOUR_MS, Rejections, grouped
 from stibgate.domain.stats import Stats, span_of, stats_of
 from stibgate.domain.tally import Counted, Key
 
@@ -13,18 +14,24 @@ class MemoryTallies:
     def __init__(self) -> None:
         self._counts: Counter[tuple[int, Key]] = Counter()
         self._counted_last = ""
+        self._rejections: dict[tuple[int, str, str], Rejections] = {}
 
-    async def add_counts(self, batch_id: str, counts: Sequence[Counted]) -> None:
+    async def add_counts(self, batch_id: str, counts: Sequence[Counted], rejections: Sequence[Rejections] = ()) -> None:
         """Add to what was counted; see `stores.Tallies.add_counts`."""
         if batch_id == self._counted_last:
             return
         self._counted_last = batch_id
         for at_ms, key, value in counts:
             self._counts[at_ms, key] += value
+        for group in rejections:
+            place = group.hour_ms, group.source, group.reason
+            self._rejections[place] = self._rejections[place].plus(group) if place in self._rejections else group
 
-    async def forget_counts(self, before_ms: int) -> bool:
+    async def forget_counts(self, before_ms: int, *, rejections_before_ms: int) -> bool:
         """Remove what is old, all at once; see `stores.Tallies.forget_counts`."""
         self._counts = Counter({place: value for place, value in self._counts.items() if place[0] >= before_ms})
+        keep_from_ms = rejections_before_ms - HOUR_MS
+        self._rejections = {place: group for place, group in self._rejections.items() if place[0] >= keep_from_ms}
         return False
 
     def counts(self, *, since_ms: int, until_ms: int, step_ms: int) -> Sequence[Counted]:
@@ -40,3 +47,7 @@ class MemoryTallies:
         """Return the numbers behind charts and totals; see `stores.Ledger.stats`."""
         counted = self.counts(since_ms=since_ms, until_ms=until_ms, step_ms=step_ms)
         return stats_of(counted, since_ms=since_ms, until_ms=until_ms, step_ms=step_ms)
+
+    def rejections(self, since_ms: int) -> Sequence[Rejections]:
+        """Return what was refused, in groups; see `stores.Ledger.rejections`."""
+        return grouped(group for place, group in self._rejections.items() if place[0] >= since_ms - since_ms % HOUR_MS)

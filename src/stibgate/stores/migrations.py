@@ -295,6 +295,7 @@ CREATE TABLE rejections (
   first_at INTEGER NOT NULL,
   last_at INTEGER NOT NULL,
   last TEXT NOT NULL,
+  finding TEXT,
   PRIMARY KEY (hour, source, reason)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE audit (
@@ -329,8 +330,8 @@ def m004_operating(db: Database) -> None:
     """Add what operators look at and leave behind: counts per minute, refusals, the audit, keyed calls.
 
     `counts.at` is the beginning of `span`, both in milliseconds; `value` adds up; see `domain.tally`.
-    `rejections.last` describes the latest one, without its body. `audit.chain` is the SHA-256 over the row and the
-    chain before it.
+    `rejections.last` describes the latest one, without its body, and `finding` why it was refused. `audit.chain` is
+    the SHA-256 over the row and the chain before it.
     """
     for statement in filter(str.strip, _OPERATING.split(";\n")):
         db.conn.execute(statement)

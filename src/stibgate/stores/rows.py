@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from stibgate.domain.budget import Unit
 from stibgate.domain.circuit import Circuit, CircuitState, SinkState
 from stibgate.domain.delivery import DeliveryState, Sighting, StoredDelivery
 from stibgate.domain.job import Job, JobState
+from stibgate.domain.rejection import Evidence, Finding, Rejections
 from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Signal, Task, TaskState
 
 SINK_COLUMNS = "sink, circuit, failures, open_until, open_for_ms, held_since, reason, paused_at, paused_by"
@@ -117,3 +119,25 @@ def positions_of(text: str | None, records: int) -> Sequence[int]:
 def positions_text(positions: Sequence[int], *, of: int) -> str | None:
     """Return what is stored for *positions* of a delivery with *of* records."""
     return None if list(positions) == list(range(of)) else json.dumps(list(positions), separators=(",", ":"))
+
+
+def rejections_of(row: Row) -> Rejections:
+    """Return the group of a row (hour, source, reason, count, first_at, last_at, last, finding)."""
+    hour_ms, source, reason, count, first_at_ms, last_at_ms, last, finding = row
+    return Rejections(
+        hour_ms, source, reason, count, first_at_ms, last_at_ms,
+        Evidence(**_with_tuples(last)), None if finding is None else Finding(**_with_tuples(finding)),
+    )  # fmt: skip
+
+
+def _with_tuples(document: str) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(document)
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def rejection_values(group: Rejections) -> Row:
+    """Return the row of a group, in the order of `rejections_of`."""
+    return (
+        group.hour_ms, group.source, group.reason, group.count, group.first_at_ms, group.last_at_ms,
+        json.dumps(asdict(group.last)), None if group.finding is None else json.dumps(asdict(group.finding)),
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import USUAL, CircuitPolicy
 from stibgate.domain.delivery import Admission, Delivery
 from stibgate.domain.fact import Observe, unobserved
+from stibgate.domain.rejection import Rejections
 from stibgate.domain.tally import Counted
 from stibgate.domain.task import Settlement, Task
 from stibgate.errors import StoreFull, StoreGone, StoreUnavailable
@@ -266,13 +267,15 @@ class SqliteStore(SqliteOffice):
         """Keep what a sink remembers; see `stores.Memories.remember`."""
         await self._writer.submit(partial(operating.remember, sink=sink, documents=dict(documents)))
 
-    async def add_counts(self, batch_id: str, counts: Sequence[Counted]) -> None:
+    async def add_counts(self, batch_id: str, counts: Sequence[Counted], rejections: Sequence[Rejections] = ()) -> None:
         """Add to what was counted; see `stores.Tallies.add_counts`."""
-        await self._writer.submit(partial(tallies.add_counts, batch_id=batch_id, counts=counts))
+        await self._writer.submit(partial(tallies.add_counts, batch_id=batch_id, counts=counts, rejections=rejections))
 
-    async def forget_counts(self, before_ms: int) -> bool:
+    async def forget_counts(self, before_ms: int, *, rejections_before_ms: int) -> bool:
         """Remove some of what is old; see `stores.Tallies.forget_counts`."""
-        return await self._writer.submit(partial(tallies.forget_counts, before_ms=before_ms))
+        return await self._writer.submit(
+            partial(tallies.forget_counts, before_ms=before_ms, rejections_before_ms=rejections_before_ms)
+        )
 
     @property
     def ledger(self) -> SqliteLedger:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from sqlite_utils import Database
 
+from stibgate.domain.rejection import HOUR_MS, Rejections
 from stibgate.domain.tally import SPANS_MS, Counted, Key
+from stibgate.stores.rows import rejection_values
 
 FORGET_PERIODS = 30
 """Periods of a span that one step forgets: a few hundred rows, which no acknowledgement has to wait for."""
@@ -15,8 +17,16 @@ INSERT INTO counts (span, at, series, subject, word, value) VALUES (?, ?, ?, ?, 
 """
 
 
-def add_counts(db: Database, batch_id: str, counts: Sequence[Counted]) -> None:
-    """Add *counts* to what was counted before, unless the batch with that id was the last one that was added."""
+_REJECT = """
+INSERT INTO rejections (hour, source, reason, count, first_at, last_at, last, finding) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT DO UPDATE SET count = count + excluded.count, first_at = min(first_at, excluded.first_at),
+  last_at = max(last_at, excluded.last_at), finding = coalesce(excluded.finding, finding),
+  last = CASE WHEN excluded.last_at >= last_at THEN excluded.last ELSE last END
+"""
+
+
+def add_counts(db: Database, batch_id: str, counts: Sequence[Counted], rejections: Sequence[Rejections]) -> None:
+    """Add to what was counted before, unless the batch with that id was the last one that was added."""
     name = batch_id.encode()
     added = db.execute(
         "INSERT INTO meta (name, value) VALUES ('counted', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
@@ -25,6 +35,7 @@ def add_counts(db: Database, batch_id: str, counts: Sequence[Counted]) -> None:
     ).rowcount
     if added:
         db.conn.executemany(_ADD, [(span, *row) for span in SPANS_MS for row in _rows(counts, span)])
+        db.conn.executemany(_REJECT, [rejection_values(group) for group in rejections])
 
 
 def _rows(counts: Sequence[Counted], span: int) -> list[tuple[int, str, str, str, int]]:
@@ -35,8 +46,9 @@ def _rows(counts: Sequence[Counted], span: int) -> list[tuple[int, str, str, str
     return [(at_ms, *key, value) for (at_ms, key), value in sums.items()]
 
 
-def forget_counts(db: Database, before_ms: int) -> bool:
-    """Remove a few of the oldest counts of before *before_ms*; return whether there are more of them."""
+def forget_counts(db: Database, before_ms: int, *, rejections_before_ms: int) -> bool:
+    """Remove a few of the oldest counts, and old rejections; return whether there are more of them."""
+    db.execute("DELETE FROM rejections WHERE hour < ?", (rejections_before_ms - HOUR_MS,))
     more = False
     for span in SPANS_MS:
         (oldest_ms,) = db.execute("SELECT min(at) FROM counts WHERE span = ?", (span,)).fetchone()

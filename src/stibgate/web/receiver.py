@@ -21,8 +21,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from stibgate.domain.fact import Answer, Answered, Looked, Observe, unobserved
 from stibgate.errors import DeliveryRefused, SignatureRefused, StoreFull, StoreUnavailable
 from stibgate.pipeline.intake import Incoming, Intake, not_found
+from stibgate.pipeline.refusals import Doubtful, Refusals
 from stibgate.pipeline.source import Source
 from stibgate.web.acknowledgement import Acknowledgement
+from stibgate.web.evidence import evidence_of
 from stibgate.web.limits import InFlight, RateLimiter, TokenBucket
 from stibgate.web.problem import SERVER, problem
 
@@ -96,6 +98,7 @@ class Receiver:
         check_space: Raises `StoreUnavailable` when nothing could be stored, before anything is read.
         new_request_id: Makes request ids.
         observe: Told of each answer.
+        refusals: Where what is refused is grouped for people.
     """
 
     def __init__(
@@ -108,8 +111,10 @@ class Receiver:
         check_space: Callable[[], None],
         new_request_id: Callable[[], str],
         observe: Observe = unobserved,
+        refusals: Refusals | None = None,
     ) -> None:
         self._observe = observe
+        self._refusals = refusals
         self._intake = intake
         self._settings = settings
         self._limiter = limiter
@@ -138,8 +143,6 @@ class Receiver:
             return await self._answer(visit)
         except DeliveryRefused as refusal:
             return self._refuse(visit, refusal)
-        except SignatureRefused as refusal:
-            return self._refuse(visit, DeliveryRefused(401, "Unauthorized", refusal.reason))
         except StoreFull as error:
             return self._cannot_store(507, error, visit)
         except StoreUnavailable as error:
@@ -185,6 +188,8 @@ class Receiver:
                     started_s=visit.started_s,
                 ),
             )
+        except SignatureRefused as refusal:
+            return self._refuse(visit, DeliveryRefused(401, "Unauthorized", refusal.reason), body)
         finally:
             in_flight.requests -= 1
             in_flight.bytes -= held
@@ -287,11 +292,12 @@ class Receiver:
         self._observe(Looked(visit.method, visit.route, response.status, self._clock() - visit.started_s))
         return response
 
-    def _refuse(self, visit: _Visit, refusal: DeliveryRefused) -> web.Response:
+    def _refuse(self, visit: _Visit, refusal: DeliveryRefused, body: bytes | None = None) -> web.Response:
         outcome = Answer.THROTTLED if refusal.status == 429 else Answer.REJECTED
         event = "delivery.throttled" if outcome is Answer.THROTTLED else "delivery.rejected"
         name = visit.source.name if visit.source else refusal.source
         self._tell_unanswered(visit, name, outcome, refusal.status, refusal.reason)
+        self._note(visit, refusal, body)
         if self._may_log():
             log.warning(
                 event,
@@ -319,6 +325,23 @@ class Receiver:
         self._observe(
             Answered(source, outcome, status, duration_s, reason, method=visit.method, route=visit.route)
         )  # fmt: skip
+
+    def _note(self, visit: _Visit, refusal: DeliveryRefused, body: bytes | None) -> None:
+        """Have the refusal counted; *body* is that of a request whose signature did not verify."""
+        if self._refusals is None:
+            return
+        request, source, doubtful = visit.request, visit.source, None
+        if source is not None and body is not None:
+            doubtful = Doubtful(source, self._intake.schemes(source), tuple(request.headers.items()), body)
+        look = partial(
+            evidence_of,
+            request,
+            request_id=visit.request_id,
+            status=refusal.status,
+            client=self._client(request),
+            doubtful=doubtful,
+        )
+        self._refusals.note(source.name if source else refusal.source, refusal.reason, look, doubtful)
 
     def _may_log(self) -> bool:
         """Return whether a refusal may have a line of its own; a flood of them must not fill the log's disk."""
