@@ -161,7 +161,14 @@ class Committed:
     trouble: Sequence[StoreTrouble] = ()
 
 
-Fact = Answered | Looked | Normalised | Attempted | GaveUp | CircuitMoved | Replayed | Committed
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The configuration was read again; *done* is whether it was taken, which is whole or not at all."""
+
+    done: bool
+
+
+Fact = Answered | Looked | Normalised | Attempted | GaveUp | CircuitMoved | Replayed | Committed | Reloaded
 Observe = Callable[[Fact], None]
 
 

@@ -101,6 +101,8 @@ class Meters(Collector):
         yield single("stibgate_store_write_queue_length", probes.writes_waiting())
         yield gauge("stibgate_worker_leases", {(sink,): count for sink, count in probes.leases().items()})
         yield gauge("stibgate_ready", {(check,): word == "ok" for check, word in ready.items()})
+        yield single("stibgate_config_last_reload_successful", self._tally.reload_done)
+        yield single("stibgate_config_last_reload_success_timestamp_seconds", self._tally.reload_done_at_s)
         yield single("stibgate_event_loop_lag_seconds", self._lag.longest_s)
         yield single("stibgate_start_timestamp_seconds", self._started_s)
         yield gauge("stibgate_build_info", {(__version__, platform.python_version(), sqlite_version()): 1})

@@ -156,6 +156,8 @@ _PROCESS = (
     _gauge("stibgate_build_info", "What is running; always 1.", "version", "python_version", "sqlite_version"),
     _gauge("stibgate_start_timestamp_seconds", "When the service started."),
     _gauge("stibgate_ready", "1 for each check of /readyz that says ok.", "check"),
+    _gauge("stibgate_config_last_reload_successful", "1 unless the latest reload of the configuration was refused."),
+    _gauge("stibgate_config_last_reload_success_timestamp_seconds", "When the configuration that applies was taken."),
     _gauge("stibgate_event_loop_lag_seconds", "The longest that a 1 s timer came late in the last minute."),
     _gauge("stibgate_metrics_state_timestamp_seconds", "When the figures that come from the store were read."),
 )

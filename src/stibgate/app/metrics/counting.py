@@ -17,6 +17,7 @@ from stibgate.domain.fact import (
     GaveUp,
     Looked,
     Normalised,
+    Reloaded,
     Replayed,
     StoreTrouble,
 )
@@ -87,6 +88,8 @@ class Tally:
         self.commit_rows = Histogram("stibgate_store_commit_rows")
         self.store_errors = Counter("stibgate_store_errors_total")
         self.last_accepted: dict[tuple[str, ...], float] = {}
+        self.reload_done = True
+        self.reload_done_at_s = now_s()
         self._of: Mapping[type, Callable[[Any], None]] = {
             Answered: self._answered,
             Looked: self._looked,
@@ -96,6 +99,7 @@ class Tally:
             CircuitMoved: self._circuit_moved,
             Replayed: self._replayed,
             Committed: self._committed,
+            Reloaded: self._reloaded,
         }
         self.configure(names)
 
@@ -206,3 +210,8 @@ class Tally:
             self.commit_rows.observe(fact.rows)
         for trouble in fact.trouble:
             self.store_errors.add(trouble)
+
+    def _reloaded(self, fact: Reloaded) -> None:
+        self.reload_done = fact.done
+        if fact.done:
+            self.reload_done_at_s = self._now_s()
