@@ -39,6 +39,7 @@ ALLOWED = frozenset({
     "property", "python_version", "reason", "records", "recovered_tasks", "released_tasks", "remaining",
     "repeat_of", "retry_after_s", "run_id", "scheme", "search_id", "signal", "sink", "sinks", "source", "sources",
     "sqlite_version", "stale", "startup_ms", "suppressed", "unrouted", "uptime_s", "url", "version", "warnings",
+    "changed", "errors", "kept", "setting",
 })  # fmt: skip
 """Every field that may be logged. Ids here name purchases and parts of ours, never people."""
 
@@ -63,16 +64,31 @@ def configure(
     terminal = stream is None and sys.stdout is not None and sys.stdout.isatty()
     out = _Unbreakable(stream or _stdout(), gather=gather)
     chosen = ("console" if terminal else "json") if format == "auto" else format
-    number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[_line, _RENDERERS[chosen]()],
-        wrapper_class=_loggers(number),
+        wrapper_class=_Logger,
         logger_factory=structlog.BytesLoggerFactory(file=cast("BinaryIO", out)),
         cache_logger_on_first_use=cache,
     )
     root = logging.getLogger()
     root.handlers = [_ThroughStructlog()]
-    root.setLevel(max(number, logging.WARNING))
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Write lines of *level* and above from now on, also of loggers that are in use."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    leveled = _loggers(number)
+    for name in _LEVELS:
+        setattr(_Logger, name, getattr(leveled, name))
+    logging.getLogger().setLevel(max(number, logging.WARNING))
+
+
+class _Logger(structlog.make_filtering_bound_logger(logging.INFO)):  # type: ignore[misc]  # a class made at run time
+    """Every logger is one of these, so that its methods can be exchanged for those of another level."""
+
+
+_LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 
 
 class Listener(Protocol):

@@ -266,7 +266,11 @@ def test_a_crash_is_taken_over():
         await dead.worker.start()
         await dead.send(1, 2)
         await asyncio.sleep(1)
-        for each in [*dead.worker._loops, *dead.worker._lanes[0]._running]:
+        for each in [
+            *dead.worker._loops,
+            *dead.worker._lanes._loops.values(),
+            *next(iter(dead.worker._lanes))._running,
+        ]:
             each.cancel()
         await asyncio.sleep(0)
         service = Service(dead.store)

@@ -109,7 +109,11 @@ class VendorParts:
     async def bury(self) -> None:
         """Make sure that nothing goes on; a dead process gives nothing back."""
         running = (attempt for lane in self._worker._lanes for attempt in lane._running)
-        tasks = [task for task in (*self._worker._loops, self._errands._loop, *running) if task is not None]
+        tasks = [
+            task
+            for task in (*self._worker._loops, *self._worker._lanes._loops.values(), self._errands._loop, *running)
+            if task is not None
+        ]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -316,7 +316,11 @@ class World:
         """Make sure that nothing of a process goes on; a dead one gives nothing back."""
         if worker is None:
             return
-        tasks = [*worker._loops, *(attempt for lane in worker._lanes for attempt in lane._running)]
+        tasks = [
+            *worker._loops,
+            *worker._lanes._loops.values(),
+            *(attempt for lane in worker._lanes for attempt in lane._running),
+        ]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,7 +12,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
 from sqlite_utils import Database
 
 from stibgate.app.gateway import Gateway
@@ -47,8 +46,6 @@ __all__ = [
     "sqlite_version",
     "unpin_source",
 ]
-
-log = structlog.get_logger("stibgate.service")
 
 GC_THRESHOLD = 20_000
 
@@ -149,19 +146,22 @@ def _offline(settings: Settings) -> Iterator[Database]:
         lock.release()
 
 
-async def serve(settings: Settings) -> int:
+async def serve(settings: Settings, reread: Callable[[], Settings]) -> int:
     """Run the gateway until SIGTERM or SIGINT, or until its store fails; return the exit code.
+
+    SIGHUP reads the configuration again with *reread*, SIGUSR1 has open files completed.
 
     Raises:
         StibgateError: It cannot start.
     """
     supervision = Supervision.take(os.environ)
     check_admin(supervision.sockets.get(ADMIN), settings)
-    gateway = Gateway(settings, supervision)
+    gateway = Gateway(settings, supervision, reread)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, gateway.stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, _refuse_reload)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reloading.ask)
+    loop.add_signal_handler(signal.SIGUSR1, gateway.reopening.ask)
     await gateway.start()
     # What was loaded stays: the collector need not look at it again, nor stop for every few requests.
     gc.collect()
@@ -173,8 +173,3 @@ async def serve(settings: Settings) -> int:
         await asyncio.sleep(0)  # for the last lines of the log
         os._exit(exit_code)  # everything is closed and written; Python would wait for the thread that hangs
     return exit_code
-
-
-def _refuse_reload() -> None:
-    """Stay up on SIGHUP, whose default would end the process with deliveries in flight."""
-    log.warning("config.reload_failed", reason="not_supported", hint="Restart the service to read its configuration.")

@@ -2,33 +2,35 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 
 from stibgate import __version__
 from stibgate.app.admin import AdminParts, admin_application
 from stibgate.app.audience import Audience
+from stibgate.app.buying import Buying
 from stibgate.app.health import Health, Heartbeat
-from stibgate.app.jobs import JobParts
 from stibgate.app.listeners import admin_runner, hand_back, listen, public_runner
 from stibgate.app.metrics import Meters, Probes
+from stibgate.app.outlets import Outlets
 from stibgate.app.parts import (
-    SinkMemory,
+    bounds_of,
     intake_of,
+    limiter_of,
     new_id,
     new_request_id,
     now_ms,
     operations_of,
-    policy_of,
     readback_of,
 )
-from stibgate.app.systemd import ADMIN, PUBLIC, Supervision
+from stibgate.app.reload import Means, Reloader, ReloadStatus, Wish
+from stibgate.app.systemd import ADMIN, PUBLIC, Supervision, check_admin
 from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
-from stibgate.errors import EXIT_TEMPORARY, SinkUnavailable, StoreUnavailable
-from stibgate.log import add_listener, as_json
+from stibgate.errors import EXIT_TEMPORARY, StoreError, StoreUnavailable
+from stibgate.log import add_listener, as_json, set_level
 from stibgate.normalise import Rules, warm
 from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.pipeline.fanout import Fanout, Readback
@@ -36,24 +38,15 @@ from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.refusals import Refusals
 from stibgate.pipeline.rollup import Rollup
 from stibgate.pipeline.worker import Worker
-from stibgate.sinks import Sink, SinkContext
 from stibgate.stores.connection import sqlite_version
 from stibgate.stores.sqlite import SqliteStore
-from stibgate.web.limits import InFlight, RateLimiter
+from stibgate.web.limits import InFlight
 from stibgate.web.live import Feed
-from stibgate.web.receiver import Receiver, ReceiverSettings
+from stibgate.web.receiver import Receiver
 
 log = structlog.get_logger("stibgate.service")
 
-SINK_READY_S = 1.0
-"""How long the start waits for a sink; a slower one becomes ready in its own time, and its tasks wait."""
-SINK_CLOSED_S = 2.0
-ERRANDS_ENDED_S = 5.0
-"""How long a question to the vendor may take when the service stops; it is asked again at the next start."""
-
 _DICE = random.Random()  # noqa: S311  (jitter)
-
-_SLOW = "Its disk or network does not answer; its tasks wait, and are tried again by themselves."
 
 
 class Gateway:
@@ -62,13 +55,22 @@ class Gateway:
     Args:
         settings: A checked configuration.
         supervision: Whoever started the process, with the sockets that it gave.
+        reread: Reads the configuration again; without it a reload changes nothing.
 
     Attributes:
+        settings: What it works by now.
         operations: What operators can do, once it has started.
+        reloading: Ask it to have the configuration read again.
+        reopening: Ask it to have open files completed.
     """
 
-    def __init__(self, settings: Settings, supervision: Supervision | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        supervision: Supervision | None = None,
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
+        self.settings = settings
         self._supervision = supervision or Supervision()
         self._stack = AsyncExitStack()
         self.audience = Audience()
@@ -78,8 +80,28 @@ class Gateway:
         self._started_s = 0.0
         self.failed: StoreUnavailable | None = None
         self.stopping = asyncio.Event()
-        self.stuck = False
+        means = Means(
+            reread or (lambda: self.settings),
+            lambda: self.settings,
+            self._turn_to,
+            lambda: self._receiver.draining,
+            self._supervision.notifier.reloading,
+            self._say_ready,
+            self.audience.tell,
+        )
+        self._reloader = Reloader(means)
+        self.reloading = Wish(self._reloader.reload, "reload")
+        self.reopening = Wish(self._reopen_files, "reopen")
+
+    @property
+    def reload_status(self) -> ReloadStatus:
+        """How the configuration was read last."""
+        return self._reloader.status
+
+    @property
+    def stuck(self) -> bool:
         """Whether a sink did not let go: a thread of this process hangs in it for ever."""
+        return self._outlets.stuck
 
     async def start(self) -> None:
         """Open the store, take over what was left, and listen.
@@ -96,77 +118,64 @@ class Gateway:
             raise
 
     async def _start(self) -> None:
-        server = self._settings.server
+        server = self.settings.server
         self._feed = Feed(encode=as_json, run=f"{now_ms():x}", clock_s=asyncio.get_running_loop().time)
         self._stack.callback(add_listener(self._feed))
         self._store = self._open_store()
         self._stack.push_async_callback(self._store.close)
         self._start_rollup()
-        outlets = await self._open_outlets()
+        self._outlets = Outlets(self._store)
+        self._stack.push_async_callback(self._outlets.close_all)
+        outlets = self._outlets.build(self.settings)
+        await self._outlets.open_all(outlets)
         self._in_flight = InFlight(server.limits.concurrency, server.limits.bytes_in_flight)
-        self._jobs: JobParts | None = None
+        self._dispatcher = self._make_dispatcher(outlets)
         self._worker = Worker(
             self._store,
-            Fanout(
-                self._store,
-                self._settings.router(),
-                Rules(**self._settings.normalise.model_dump()),
-                now_ms=now_ms,
-                new_id=lambda: new_id("tsk"),
-                first_delays_s={name: outlet.policy.schedule_s[0] for name, outlet in outlets.items()},
-                readback=readback_of(self._settings),
-                on_job=self._wake_jobs,
-                take_job=self._take_job,
-                observe=self.audience.tell,
-            ),
-            Dispatcher(
-                self._store,
-                outlets,
-                now_ms=now_ms,
-                jitter=_DICE.random,
-                hash_key=self._store.hash_key,
-                observe=self.audience.tell,
-            ),
+            self._make_fanout(self.settings, outlets),
+            self._dispatcher,
             now_ms=now_ms,
             busy=lambda: self._receiver.busy,
         )
-        self._intake = await self._make_intake()
+        self._intake = await self._make_intake(self.settings)
         await self._store.recover_runs(now_ms=now_ms())
-        if readback_of(self._settings) is Readback.NEVER:
+        if readback_of(self.settings) is Readback.NEVER:
             await self._store.forgo_results()
-        if self._settings.stibnite.api_key is not None:
-            self._jobs = JobParts(self._settings, self._store, self._intake, self._worker.wake)
-            await self._stack.enter_async_context(self._jobs.client)  # until nobody can ask for a job any more
+        self._buying = Buying(self._store, self._take_job, self._worker.wake)
+        self._stack.push_async_callback(self._buying.close)
+        self._buying.turn_to(await self._buying.prepare(self.settings))
         self._receiver = self._make_receiver()
         self._health = Health(self._store, self._worker, server.ack_timeout, lambda: self._receiver.draining)
         if self._meters is not None:
             self._meters.start(self._probes())
             self._stack.push_async_callback(self._meters.close)
         # Undone in reverse: the public door closes first, then the worker drains while /readyz says so.
-        admin = admin_runner(admin_application(self._admin_parts()))
+        self._admin = self._admin_parts()
+        admin = admin_runner(admin_application(self._admin))
         given = self._supervision.sockets
         self.admin_url = await listen(
             admin, server.admin_address, "server.admin_bind", self._stack, given=given.get(ADMIN)
         )
         self._stack.push_async_callback(self._stop_worker)
-        if self._jobs is not None:
-            self._stack.push_async_callback(self._stop_errands, self._jobs)
+        self._stack.push_async_callback(self._stop_buying)
         self._public = public_runner(self._receiver.handle, keepalive_s=server.keepalive)
         self.url = await listen(self._public, server.bind_address, "server.bind", self._stack, given=given.get(PUBLIC))
         # The libraries that normalise take a quarter of a second to load; answers need not wait for them.
         await asyncio.to_thread(warm)
         recovered = await self._worker.start()
-        if self._jobs is not None:
-            self._jobs.errands.start()
+        self._buying.start()
         self._health.listening = True
         await self._tell_supervisor()
+        for wish in (self.reloading, self.reopening):
+            self._stack.push_async_callback(wish.stop)
+            wish.start()
         log.info(
             "service.started",
             version=__version__,
             url=self.url,
             admin_bind=self.admin_url,
-            sources=sorted(self._settings.sources),
-            sinks=sorted(self._settings.sinks),
+            sources=sorted(self.settings.sources),
+            sinks=sorted(self.settings.sinks),
             migrations=list(self._store.migrated) or None,
             recovered_tasks=recovered,
             sqlite_version=sqlite_version(),
@@ -185,7 +194,7 @@ class Gateway:
             "service.draining",
             inflight_requests=self._in_flight.requests,
             attempts=self._worker.attempts_running,
-            deadline_s=self._settings.server.drain_timeout,
+            deadline_s=self.settings.server.drain_timeout,
         )
         await self._answer_in_flight()
         unanswered = self._in_flight.requests
@@ -205,12 +214,12 @@ class Gateway:
             await asyncio.sleep(0.02)
 
     def _open_store(self) -> SqliteStore:
-        storage = self._settings.storage
+        storage = self.settings.storage
         return SqliteStore(
             storage.path,
             durability=storage.durability,
             commit_max_rows=storage.commit_max_rows,
-            commit_timeout_s=self._settings.server.ack_timeout,
+            commit_timeout_s=self.settings.server.ack_timeout,
             min_free_bytes=storage.min_free,
             on_failed=self._on_store_failed,
             observe=self.audience.tell,
@@ -230,51 +239,82 @@ class Gateway:
         log.error("store.error", error=error.message, hint=error.hint)
         self.stopping.set()
 
-    async def _open_outlets(self) -> Mapping[str, Outlet]:
-        """Open every sink; one that is not ready now is tried with its first batch."""
-        outlets = {}
-        for name, sink_settings in self._settings.sinks.items():
-            context = SinkContext(name, now_ms, _DICE.random, SinkMemory(name, self._store))
-            sink = sink_settings.build(context)
-            try:
-                async with asyncio.timeout(SINK_READY_S):
-                    await sink.open()
-            except SinkUnavailable as error:
-                log.warning("sink.unavailable", sink=name, error=error.message, hint=error.hint)
-            except TimeoutError:
-                log.warning("sink.unavailable", sink=name, error=f"not ready after {SINK_READY_S:g} s", hint=_SLOW)
-            self._stack.push_async_callback(self._close_sink, name, sink)
-            outlets[name] = Outlet(sink, policy_of(self._settings.delivery_of(name)))
-        return outlets
+    def _make_dispatcher(self, outlets: Mapping[str, Outlet]) -> Dispatcher:
+        return Dispatcher(
+            self._store,
+            outlets,
+            now_ms=now_ms,
+            jitter=_DICE.random,
+            hash_key=self._store.hash_key,
+            observe=self.audience.tell,
+        )
 
-    async def _close_sink(self, name: str, sink: Sink) -> None:
-        try:
-            async with asyncio.timeout(SINK_CLOSED_S):
-                await sink.close()
-        except TimeoutError:
-            self.stuck = True
-            log.warning("sink.unavailable", sink=name, error=f"not closed after {SINK_CLOSED_S:g} s", hint=_SLOW)
+    def _make_fanout(self, settings: Settings, outlets: Mapping[str, Outlet]) -> Fanout:
+        return Fanout(
+            self._store,
+            settings.router(),
+            Rules(**settings.normalise.model_dump()),
+            now_ms=now_ms,
+            new_id=lambda: new_id("tsk"),
+            first_delays_s={name: outlet.policy.schedule_s[0] for name, outlet in outlets.items()},
+            readback=readback_of(settings),
+            on_job=lambda: self._buying.wake(),  # noqa: PLW0108  (it is made later)
+            take_job=self._take_job,
+            observe=self.audience.tell,
+        )
 
-    async def _make_intake(self) -> Intake:
+    async def _make_intake(self, settings: Settings) -> Intake:
         pins = await self._store.pins()
-        return intake_of(self._settings, self._store, pins=pins, on_admitted=self._worker.wake)
+        return intake_of(settings, self._store, pins=pins, on_admitted=self._worker.wake)
+
+    async def _turn_to(self, settings: Settings) -> None:
+        """Work by *settings* from now on. All that may fail comes first; then everything changes in one step.
+
+        Raises:
+            StibgateError: Something cannot be had; nothing was changed.
+        """
+        old = self.settings
+        check_admin(self._supervision.sockets.get(ADMIN), settings)
+        outlets = self._outlets.build(settings, before=old, known=self._dispatcher.outlets)
+        intake = await self._make_intake(settings)
+        parts = await self._buying.prepare(settings, old)
+        if self._receiver.draining:
+            raise StoreUnavailable("the service is about to end", hint="It reads its configuration when it starts.")
+        # One step from here on: nothing waits, and nothing fails.
+        self.settings = settings
+        self._intake = intake
+        self._dispatcher = self._make_dispatcher(outlets)
+        limits = settings.server.limits
+        same_rate = (limits.rate, limits.burst) == (old.server.limits.rate, old.server.limits.burst)
+        self._receiver.adopt(intake, bounds_of(settings), None if same_rate else limiter_of(settings))
+        self._in_flight.requests_max, self._in_flight.bytes_max = limits.concurrency, limits.bytes_in_flight
+        self._worker.turn_to(self._make_fanout(settings, outlets), self._dispatcher, self._outlets.hand_over)
+        self._buying.turn_to(parts)
+        self._store.keep_free(settings.storage.min_free)
+        self.operations.router, self.operations.sinks = settings.router(), tuple(settings.sinks)
+        self._admin.turn_to(settings, None if parts is None else parts.desk)
+        if self._meters is not None:
+            self._meters.configure(settings)
+        set_level(settings.log.level)
+        await self._forgo_results(old)
+
+    async def _forgo_results(self, old: Settings) -> None:
+        """Say of what waits for a read-back that there will be none, when that is new; the next start does it too."""
+        if readback_of(self.settings) is Readback.NEVER and readback_of(old) is not Readback.NEVER:
+            with suppress(StoreError):
+                await self._store.forgo_results()
 
     async def _take_job(self, source: str, event_type: str, body: bytes) -> tuple[Delivery, Admission]:
         return await self._intake.take_job(source, event_type, body)
 
-    def _wake_jobs(self) -> None:
-        if self._jobs is not None:
-            self._jobs.errands.wake()
-
-    async def _stop_errands(self, jobs: JobParts) -> None:
-        await jobs.errands.stop(drain_timeout_s=min(self._drain_left_s, ERRANDS_ENDED_S))
+    async def _stop_buying(self) -> None:
+        await self._buying.stop(drain_timeout_s=self._drain_left_s)
 
     def _make_receiver(self) -> Receiver:
-        server = self._settings.server
         return Receiver(
             self._intake,
-            ReceiverSettings(server.max_body, server.body_timeout, tuple(server.trusted_proxies)),
-            limiter=RateLimiter(rate=server.limits.rate, burst=server.limits.burst),
+            bounds_of(self.settings),
+            limiter=limiter_of(self.settings),
             in_flight=self._in_flight,
             check_space=self._store.check_disk,
             new_request_id=new_request_id,
@@ -284,13 +324,14 @@ class Gateway:
 
     def _admin_parts(self) -> AdminParts:
         self.operations = operations_of(
-            self._settings, self._store, wake=self._worker.wake_all, observe=self.audience.tell
+            self.settings, self._store, wake=self._worker.wake_all, observe=self.audience.tell
         )
         return AdminParts(
-            settings=self._settings,
+            settings=self.settings,
             store=self._store,
             operations=self.operations,
-            desk=None if self._jobs is None else self._jobs.desk,
+            desk=None if self._buying.parts is None else self._buying.parts.desk,
+            reload_status=lambda: self.reload_status,
             draining=lambda: self._receiver.draining,
             alive=self._health.alive,
             ready=self._health.ready,
@@ -309,10 +350,18 @@ class Gateway:
 
     async def _tell_supervisor(self) -> None:
         """Say that the service is ready, and go on saying that it lives."""
-        heartbeat = Heartbeat(self._health, self._supervision.notifier)
-        self._supervision.notifier.ready(await heartbeat.status())
-        self._stack.push_async_callback(heartbeat.stop)
-        heartbeat.start()
+        self._heartbeat = Heartbeat(self._health, self._supervision.notifier)
+        await self._say_ready()
+        self._stack.push_async_callback(self._heartbeat.stop)
+        self._heartbeat.start()
+
+    async def _say_ready(self) -> None:
+        if not self._receiver.draining:
+            self._supervision.notifier.ready(await self._heartbeat.status())
+
+    async def _reopen_files(self) -> None:
+        """Have every sink that holds files complete them and let go."""
+        log.info("service.files_reopened", sinks=await self._outlets.reopen())
 
     async def _answer_in_flight(self) -> None:
         """Return when every delivery that was begun is answered, or the drain's time is over.
@@ -324,7 +373,7 @@ class Gateway:
             await asyncio.sleep(0.02)
 
     def _begin_drain(self) -> None:
-        self._drained_by_s = asyncio.get_running_loop().time() + self._settings.server.drain_timeout
+        self._drained_by_s = asyncio.get_running_loop().time() + self.settings.server.drain_timeout
 
     @property
     def _drain_left_s(self) -> float:

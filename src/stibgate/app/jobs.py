@@ -9,11 +9,10 @@ from typing import TypeVar
 from stibgate.app.parts import intake_of, job_sources, new_id, now_ms, open_for_command
 from stibgate.app.vendors import stibnite_client
 from stibgate.config import Settings
-from stibgate.domain.delivery import Admission
+from stibgate.domain.delivery import Admission, Delivery
 from stibgate.pipeline.alarms import Alarm, found_in, uses_in
 from stibgate.pipeline.asking import Line
 from stibgate.pipeline.errands import Errands
-from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.purchase import Buyer
 from stibgate.pipeline.readback import ResultFetcher
@@ -23,6 +22,7 @@ from stibgate.stores.sqlite import SqliteStore
 from stibgate.vendors.retry import Patience
 
 T = TypeVar("T")
+TakeJob = Callable[[str, str, bytes], Awaitable[tuple[Delivery, Admission]]]
 
 ONE_TRY = Patience(tries_max=1)
 """The background has a patience of its own, kept in the store."""
@@ -41,14 +41,23 @@ class JobParts:
     Args:
         settings: The configuration.
         store: The open store.
-        intake: Where jobs come in that were asked for.
+        take_job: Where jobs come in that were asked for: `Intake.take_job`.
         on_accepted: Called when a delivery can be processed.
+        before: The parts that these take the place of. What they are buying stays known, and no two ask for the next
+            page of one search.
 
     Raises:
         ConfigError: There is no API key.
     """
 
-    def __init__(self, settings: Settings, store: SqliteStore, intake: Intake, on_accepted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: SqliteStore,
+        take_job: TakeJob,
+        on_accepted: Callable[[], None],
+        before: "JobParts | None" = None,
+    ) -> None:
         budgets = {name: settings.budget(name) for name in settings.budgets}
         self.client = stibnite_client(settings, patience=ONE_TRY)
         line = Line(now_ms, _DICE.random)
@@ -63,6 +72,9 @@ class JobParts:
             on_accepted,
             settings.stibnite.continue_pages,
         )
+        if before is not None:
+            buyer = before.buyer.taken_over_by(buyer)
+        self.buyer: Buyer = buyer
 
         def money(ledger: Ledger) -> Sequence[Alarm]:
             moment = now_ms()
@@ -75,13 +87,14 @@ class JobParts:
             self.client,
             line,
             buyer,
-            _door(intake, job_source(settings)),
+            _door(take_job, job_source(settings)),
             budgets,
             lambda: store.read(money),
             after_s,
             settings.stibnite.continue_pages,
         )
-        reconciler = Reconciler(jobs)
+        reconciler = Reconciler(jobs, None if before is None else before.reconciler.going_on)
+        self.reconciler: Reconciler = reconciler
         self.errands = Errands(
             [ResultFetcher(store, self.client, line, on_accepted), reconciler], now_ms=now_ms
         )  # fmt: skip
@@ -89,12 +102,12 @@ class JobParts:
         self.desk = JobDesk(store, store.read, buyer, reconciler, budgets, now_ms, self.errands.wake, takes_jobs)
 
 
-def _door(intake: Intake, source: str | None) -> Door | None:
+def _door(take_job: TakeJob, source: str | None) -> Door | None:
     if source is None:
         return None
 
     async def take(event_type: str, body: bytes) -> Admission:
-        _, admission = await intake.take_job(source, event_type, body)
+        _, admission = await take_job(source, event_type, body)
         return admission
 
     return take
@@ -113,7 +126,7 @@ async def operate_jobs(settings: Settings, work: Callable[[JobDesk], Awaitable[T
         store = open_for_command(settings)
         stack.push_async_callback(store.close)
         intake = intake_of(settings, store, pins={}, on_admitted=lambda: None)
-        parts = JobParts(settings, store, intake, lambda: None)
+        parts = JobParts(settings, store, intake.take_job, lambda: None)
         await stack.enter_async_context(parts.client)
         await store.recover_runs(now_ms=now_ms())
         return await work(parts.desk)

@@ -19,6 +19,8 @@ from stibgate.pipeline.source import Auth, Source, StalePolicy
 from stibgate.signatures import Secret, candidates
 from stibgate.stores import Memories
 from stibgate.stores.sqlite import SqliteStore
+from stibgate.web.limits import RateLimiter
+from stibgate.web.receiver import ReceiverSettings
 
 OPEN_FOR_MAX_S = 600.0
 """Up to here a breaker's time doubles, unless it begins with more."""
@@ -69,6 +71,18 @@ class SinkMemory:
     async def remember(self, documents: Mapping[str, Any]) -> None:
         """Keep *documents*."""
         await self.memories.remember(self.sink, documents)
+
+
+def bounds_of(settings: Settings) -> ReceiverSettings:
+    """Return what bounds a request."""
+    server = settings.server
+    return ReceiverSettings(server.max_body, server.body_timeout, tuple(server.trusted_proxies))
+
+
+def limiter_of(settings: Settings) -> RateLimiter:
+    """Return what bounds the rate of each source, with nothing used up yet."""
+    limits = settings.server.limits
+    return RateLimiter(rate=limits.rate, burst=limits.burst)
 
 
 def open_for_command(settings: Settings) -> SqliteStore:

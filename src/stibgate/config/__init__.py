@@ -4,6 +4,7 @@
 socket or a sink.
 """
 
+from stibgate.config.changes import changes, needing_restart, restart_only
 from stibgate.config.kinds import AnySink
 from stibgate.config.kinds import notices as plug_in_notices
 from stibgate.config.loading import Loaded, load
@@ -23,6 +24,7 @@ from stibgate.config.model import (
     TheHogSettings,
 )
 from stibgate.config.rendering import as_text, json_schema, masked
+from stibgate.config.shape import dotted
 from stibgate.config.template import template
 
 __all__ = [
@@ -42,9 +44,13 @@ __all__ = [
     "StorageSettings",
     "TheHogSettings",
     "as_text",
+    "changes",
+    "dotted",
     "json_schema",
     "load",
     "masked",
+    "needing_restart",
     "plug_in_notices",
+    "restart_only",
     "template",
 ]

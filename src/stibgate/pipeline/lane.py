@@ -14,7 +14,7 @@ import structlog
 from stibgate.domain.backoff import Policy
 from stibgate.domain.task import Task
 from stibgate.errors import StoreError
-from stibgate.pipeline.dispatch import Dispatcher
+from stibgate.pipeline.dispatch import Dispatcher, Outlet
 from stibgate.stores import Claim, Queue
 
 log = structlog.get_logger("stibgate.worker")
@@ -44,6 +44,19 @@ class Lane:
         self._looked_at_ms = _NEVER
         self._awake = asyncio.Event()
         self._running: dict[asyncio.Task[None], Task] = {}
+
+    @property
+    def outlet(self) -> Outlet:
+        """The sink, and how patiently it is tried."""
+        return self._dispatcher.outlets[self.sink]
+
+    def adopt(self, dispatcher: Dispatcher) -> None:
+        """Go on with the same sink as *dispatcher* tries it; attempts that are under way end as they began."""
+        before, self._dispatcher = self._policy, dispatcher
+        self._policy = self.outlet.policy
+        if self._policy.rate_per_s != before.rate_per_s:
+            self._rate = Rate(self._policy)
+        self._awake.set()
 
     def wake(self) -> None:
         """Say that there may be something to do."""

@@ -105,9 +105,9 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Operations:
-    """Does what operators ask for.
+    """Does what operators ask for; a reload changes where records go now, and to which sinks.
 
     Attributes:
         desk: The store's writes.

@@ -86,6 +86,10 @@ class Buyer:
     under_way: set[str] = field(default_factory=set)
     _owed: dict[str, Callable[[], Awaitable[object]]] = field(default_factory=dict)
 
+    def taken_over_by(self, other: "Buyer") -> "Buyer":
+        """Return *other*, which knows what this one is submitting and what it still has to note."""
+        return replace(other, under_way=self.under_way, _owed=self._owed)
+
     async def submit(self, wanted: NewJob, budget: Budget | None, *, confirmed: bool, by: str) -> Purchase:
         """Submit *wanted* if *budget* allows it; no page is larger than what is left of `max_records`.
 

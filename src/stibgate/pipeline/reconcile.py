@@ -92,16 +92,17 @@ class Reconciler:
 
     Args:
         jobs: What it works with.
+        going_on: Held while next pages are asked for; shared with whoever else might ask for the same.
     """
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, going_on: asyncio.Lock | None = None) -> None:
         self._jobs = jobs
         self._look_around_at_ms = 0
         self._usage_at_ms = 0
         self._usage_told = ""
         self._go_on_at_ms: int | None = None
         self._stumbles: Counter[str] = Counter()
-        self._going_on = asyncio.Lock()
+        self.going_on = going_on or asyncio.Lock()
 
     async def run_once(self) -> bool:
         """Do what is due now; return whether there was anything that may leave more."""
@@ -226,7 +227,7 @@ class Reconciler:
 
     async def go_on(self) -> int:
         """Submit the next page of every search that has one and may go on; return how many were submitted."""
-        async with self._going_on:  # two at once would both buy the same page
+        async with self.going_on:  # two at once would both buy the same page
             self._go_on_at_ms = None
             searches = await self._jobs.book.continuable(limit=AT_ONCE)
             return sum([await self._next_page(job) for job in searches])

@@ -8,6 +8,7 @@ burst is acknowledged at full speed and forwarded right after it. The share is n
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from stibgate.errors import StoreError
 from stibgate.pipeline.dispatch import Dispatcher
 from stibgate.pipeline.fanout import Fanout
-from stibgate.pipeline.lane import Lane
+from stibgate.pipeline.lanes import HandOver, Lanes
 from stibgate.stores import Queue
 
 log = structlog.get_logger("stibgate.worker")
@@ -52,7 +53,7 @@ class Worker:
         self._now_ms = now_ms
         self._busy = busy
         self._admitted = asyncio.Event()
-        self._lanes = [Lane(sink, queue, dispatcher, now_ms=now_ms) for sink in dispatcher.outlets]
+        self._lanes = Lanes(queue, dispatcher, now_ms=now_ms, keep=lambda lane: self._forever(lane.step, lane.rest))
         self._loops: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -61,10 +62,17 @@ class Worker:
         recovered = await self._queue.recover(now_ms=self._now_ms())
         self._admitted.set()
         self._loops = [asyncio.create_task(self._forever(self._process, self._until_admitted), name="fanout")]
-        self._loops += [
-            asyncio.create_task(self._forever(lane.step, lane.rest), name=f"lane {lane.sink}") for lane in self._lanes
-        ]
+        self._lanes.start()
         return recovered
+
+    def turn_to(self, fanout: Fanout, dispatcher: Dispatcher, hand_over: HandOver) -> None:
+        """Go on with *fanout* and with the sinks of *dispatcher*; see `Lanes.turn_to`."""
+        self._fanout = fanout
+        self._lanes.turn_to(dispatcher, hand_over)
+
+    async def changed(self) -> None:
+        """Return when every sink that was to change has."""
+        await self._lanes.changed()
 
     def wake(self) -> None:
         """Say that a delivery was accepted."""
@@ -73,23 +81,25 @@ class Worker:
     def wake_all(self) -> None:
         """Say that an operator changed something: deliveries, tasks or sinks."""
         self._admitted.set()
-        for lane in self._lanes:
-            lane.wake()
+        self._lanes.wake()
 
     @property
     def alive(self) -> bool:
         """Whether every loop that was begun still turns, or is meant to end."""
-        return self._stopping or not any(loop.done() for loop in self._loops)
+        return self._stopping or (self._lanes.alive and not any(loop.done() for loop in self._loops))
 
     @property
     def attempts_running(self) -> int:
         """How many attempts are under way."""
-        return sum(self.running.values())
+        return self._lanes.running
 
     @property
     def running(self) -> Mapping[str, int]:
         """How many attempts are under way at each sink."""
-        return {lane.sink: lane.running for lane in self._lanes}
+        found: Counter[str] = Counter()
+        for lane in self._lanes:  # while a sink changes it has two
+            found[lane.sink] += lane.running
+        return found
 
     async def stop(self, *, drain_timeout_s: float) -> int:
         """Lease nothing more, let running attempts end, give the rest back; return how many those were."""
@@ -97,7 +107,7 @@ class Worker:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        return sum(await asyncio.gather(*(lane.stop(timeout_s=drain_timeout_s) for lane in self._lanes)))
+        return await self._lanes.stop(timeout_s=drain_timeout_s)
 
     async def _forever(self, step: Callable[[], Awaitable[bool]], rest: Callable[[], Awaitable[None]]) -> None:
         """Repeat *step*; when it found nothing to do, *rest* until there may be something."""
@@ -124,8 +134,7 @@ class Worker:
     async def _process(self) -> bool:
         if not await self._fanout.run_once():
             return False
-        for lane in self._lanes:
-            lane.wake()
+        self._lanes.wake()
         return True
 
     async def _until_admitted(self) -> None:

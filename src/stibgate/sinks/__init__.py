@@ -6,7 +6,7 @@ or raises; `pipeline.dispatch` turns that into a signal.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from stibgate.domain.record import Provenance, Record
 from stibgate.domain.task import Outcome
@@ -92,6 +92,19 @@ class Sink(Protocol):
 
     async def close(self) -> None:
         """Finish what is open and let go; called once."""
+        ...
+
+
+@runtime_checkable
+class Reopens(Protocol):
+    """A sink that holds something open by its name, and lets go of it when an operator asks (SIGUSR1)."""
+
+    async def reopen(self) -> None:
+        """Complete what is open and let go of it; the next batch opens anew whatever stands at that name then.
+
+        Raises:
+            SinkUnavailable: It could not be completed; it is tried again by itself.
+        """
         ...
 
 

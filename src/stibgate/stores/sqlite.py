@@ -129,6 +129,10 @@ class SqliteStore(SqliteOffice):
         """The 32-byte key under which people are hashed, in the store and in logs."""
         return self._hash_key
 
+    def keep_free(self, min_free_bytes: int) -> None:
+        """Admit nothing from now on when less than *min_free_bytes* are free."""
+        self._min_free_bytes = min_free_bytes
+
     def check_disk(self) -> None:
         """Raise before anything is read, when nothing could be stored; looks at most once a second.
 

@@ -143,7 +143,7 @@ class AdminApi:
         self._operations = operations
         self._jobs = jobs or JobsApi(None)
         self._digest = hashlib.sha256(token.encode()).digest()
-        self._rules = rules
+        self.rules = rules
 
     def add_to(self, app: web.Application) -> None:
         """Add the calls to *app*; what aiohttp itself refuses under their prefix is a problem too."""
@@ -177,13 +177,13 @@ class AdminApi:
 
     async def _replay(self, request: web.Request) -> web.Response:
         body = SelectionBody.read(await request.read())
-        selection = body.selection(self._rules)
+        selection = body.selection(self.rules)
         report = await self._operations.replay(selection, forced=body.all, by=body.by, dry_run=body.dry_run)
         return web.json_response(report_document(report))
 
     async def _cancel(self, request: web.Request) -> web.Response:
         body = SelectionBody.read(await request.read())
-        report = await self._operations.cancel(body.selection(self._rules), by=body.by, dry_run=body.dry_run)
+        report = await self._operations.cancel(body.selection(self.rules), by=body.by, dry_run=body.dry_run)
         return web.json_response(report_document(report))
 
     async def _sinks(self, _request: web.Request) -> web.Response:

@@ -117,7 +117,7 @@ class JobsApi:
     """
 
     def __init__(self, desk: JobDesk | None, *, draining: Callable[[], bool] = lambda: False) -> None:
-        self._desk = desk
+        self.desk = desk
         self._draining = draining
 
     async def submit(self, request: web.Request) -> web.Response:
@@ -136,11 +136,11 @@ class JobsApi:
         return web.json_response(await resolve(self._needed(), body))
 
     def _needed(self) -> JobDesk:
-        if self._desk is None:
+        if self.desk is None:
             raise UsageError(
                 "the running service has no stibnite.api_key",
                 hint="Set STIBGATE_STIBNITE__API_KEY, or STIBGATE_STIBNITE__API_KEY_FILE, for it and restart it.",
             )
         if self._draining():
             raise StoreUnavailable("the service is stopping", hint="Nothing was done. Try again in a moment.")
-        return self._desk
+        return self.desk

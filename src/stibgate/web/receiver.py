@@ -129,6 +129,18 @@ class Receiver:
         self.relieved = False
         """While draining: whether another process takes who comes now, so that who is here still gets an answer."""
 
+    def adopt(self, intake: Intake, settings: ReceiverSettings, limiter: RateLimiter | None = None) -> None:
+        """Answer whoever comes from now on by these; who is here already is answered as it came.
+
+        Args:
+            intake: Verifies and admits.
+            settings: Bounds.
+            limiter: The rate of each source; None when it stays as it was.
+        """
+        self._intake, self._settings = intake, settings
+        self._limiter = limiter or self._limiter
+        self._is_trusted = lru_cache(maxsize=1024)(self._look_up_trusted)
+
     @property
     def busy(self) -> bool:
         """Whether so many answers are waiting that other work should step back."""
@@ -167,6 +179,7 @@ class Receiver:
 
     async def _receive(self, visit: _Visit, source: Source, *, token_valid: bool) -> web.Response:
         request = visit.request
+        intake, settings = self._intake, self._settings  # a reload may come while the body does
         self._check_head(request)
         self._check_load(source, visit.started_s)
         in_flight = self._in_flight
@@ -174,10 +187,10 @@ class Receiver:
         held = 0
         try:
             self._check_space()
-            body = await self._read(request)
+            body = await self._read(request, settings)
             held = len(body)
             in_flight.bytes += held
-            receipt = await self._intake.receive(
+            receipt = await intake.receive(
                 source,
                 Incoming(
                     request_id=visit.request_id,
@@ -235,7 +248,7 @@ class Receiver:
         if self._in_flight.requests >= self._in_flight.requests_max:
             raise DeliveryRefused(503, "Service Unavailable", "concurrency", retry_after_s=1)
 
-    async def _read(self, request: web.BaseRequest) -> bytes:
+    async def _read(self, request: web.BaseRequest, settings: ReceiverSettings) -> bytes:
         """Return the raw body.
 
         Raises:
@@ -245,21 +258,21 @@ class Receiver:
         try:
             if content.is_eof():  # it came whole, together with its head
                 body = content.read_nowait(-1)
-                if len(body) > self._settings.max_body_bytes:
+                if len(body) > settings.max_body_bytes:
                     raise DeliveryRefused(413, "Content Too Large", "too_large", close=True)
                 return body
             if hdrs.EXPECT in request.headers and request.version == HttpVersion11:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0
-            async with asyncio.timeout(self._settings.body_timeout_s):
-                return await self._read_chunks(content)
+            async with asyncio.timeout(settings.body_timeout_s):
+                return await self._read_chunks(content, settings)
         except TimeoutError:
             raise DeliveryRefused(408, "Request Timeout", "body_timeout", close=True) from None
         except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
             raise DeliveryRefused(400, "Bad Request", "body_framing", close=True) from None
 
-    async def _read_chunks(self, content: StreamReader) -> bytes:
-        in_flight = self._in_flight
+    async def _read_chunks(self, content: StreamReader, settings: ReceiverSettings) -> bytes:
+        in_flight, bytes_max = self._in_flight, self._in_flight.bytes_max
         chunks: list[bytes] = []
         size = 0
         try:
@@ -267,9 +280,9 @@ class Receiver:
                 size += len(chunk)
                 in_flight.bytes += len(chunk)
                 chunks.append(chunk)
-                if size > self._settings.max_body_bytes:
+                if size > settings.max_body_bytes:
                     raise DeliveryRefused(413, "Content Too Large", "too_large", close=True)
-                if in_flight.bytes > in_flight.bytes_max:
+                if in_flight.bytes > bytes_max:
                     raise DeliveryRefused(
                         503, "Service Unavailable", "bytes_in_flight", retry_after_s=RETRY_LATER_S, close=True
                     )

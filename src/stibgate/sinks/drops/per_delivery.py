@@ -56,5 +56,8 @@ class PerDelivery:
         """Return what can be said of the folder without writing."""
         return look_at_folder(self._disk, self._folder)
 
+    def reopen(self) -> None:
+        """Do nothing: no file is open between batches."""
+
     def close(self) -> None:
         """Do nothing: every file was finished when it was written."""

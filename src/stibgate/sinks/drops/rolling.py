@@ -120,13 +120,21 @@ class Rolling:
             self._check_length(file)
         return [*findings, Finding(f"{len(files)} journals of rolling files can be read")]
 
+    def reopen(self) -> None:
+        """Complete the file and let go of the folder; one that was moved away is not missed."""
+        self._careful(self._finish_active)
+        self._release()
+
     def close(self) -> None:
         """Complete the file and let go of the folder."""
         try:
-            if self._lock is not None and self._active is not None:
-                self._finish(self._active)
+            self._finish_active()
         finally:
             self._release()
+
+    def _finish_active(self) -> None:
+        if self._lock is not None and self._active is not None:
+            self._finish(self._active)
 
     def _careful(self, work: Callable[[], T]) -> T:
         """Return what *work* returns; after a failure leave nothing half and nothing believed."""

@@ -49,6 +49,10 @@ class Layout(Protocol):
         """
         ...
 
+    def reopen(self) -> None:
+        """Finish what is open, and look at the folder anew with the next call."""
+        ...
+
     def close(self) -> None:
         """Finish what is open."""
         ...
@@ -118,6 +122,14 @@ class DropSink:
             return await self._in_thread("", self._layout.look)
         except SinkUnavailable as error:
             return [Finding(error.message, ok=False, hint=error.hint)]
+
+    async def reopen(self) -> None:
+        """Complete the open file; the next batch begins a new one, in the folder that is there then.
+
+        Raises:
+            SinkUnavailable: The disk refused; it is tried again by itself.
+        """
+        await self._in_thread("", self._layout.reopen)
 
     async def close(self) -> None:
         """Complete the open file and let go; what the disk refuses now, the next `open` does."""
