@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from stibgate.cli.config import config
-from stibgate.config import Settings, json_schema, load
+from stibgate.config import Settings, json_schema, load, restart_only
 from stibgate.config.lines import key_lines
 from stibgate.config.shape import all_leaves, is_leaf
 
@@ -203,3 +203,10 @@ def complaints(root, node, value, path="$"):  # noqa: C901, PLR0912  (one branch
                 yield f"{path}.{key}: unknown"
             elif isinstance(node.get("additionalProperties"), dict):
                 yield from complaints(root, node["additionalProperties"], below, f"{path}.{key}")
+
+
+def test_what_needs_a_restart_is_listed():
+    """The head of the file names every key that a reload cannot change, and no other."""
+    head = FILE.read_text(encoding="utf-8").partition("\n[")[0].replace("\n#", "")
+    (told,) = re.findall(r"which need a restart: (.*?)\.$", head)
+    assert told.split(", ") == restart_only(), "say in config/changes.py what a reload can change"
