@@ -32,6 +32,7 @@ COMMANDS = {
     "init": _Entry("init", "init", "Write a commented config.toml with fresh secrets."),
     "config": _Entry("config", "config", "Check, show or describe the configuration."),
     "trigger": _Entry("trigger", "trigger", "Send signed sample deliveries to a running gateway."),
+    "listen": _Entry("listen", "listen", "Show what a running gateway does, live, until ^C."),
     "sign": _Entry("sign", "sign", "Print the headers that a sender would add to a body."),
     "verify": _Entry("sign", "verify", "Check a captured delivery and say why it fails."),
     "routes": _Entry("routes", "routes", "Say which records of a body go where, and why."),

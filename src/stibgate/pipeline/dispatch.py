@@ -71,7 +71,7 @@ class Dispatcher:
             log.warning("task.lease_lost", task_id=task.task_id, delivery_id=task.delivery_id, sink=task.sink)
             return
         self._log(task, owed.delivery, settlement, duration_ms=self.now_ms() - started_ms)
-        self._log_refused(task, owed.records, settlement)
+        self._log_refused(task, owed, settlement)
         self._log_circuit(task.sink, settled)
 
     async def release(self, task: Task) -> None:
@@ -182,6 +182,10 @@ class Dispatcher:
             event,
             task_id=task.task_id,
             delivery_id=task.delivery_id,
+            source=delivery.source,
+            event_type=delivery.event_type,
+            job_id=delivery.job_id,
+            search_id=delivery.search_id,
             sink=task.sink,
             attempt=task.attempts,
             records=task.records,
@@ -192,18 +196,19 @@ class Dispatcher:
             end_to_end_ms=end_to_end_ms,
         )
 
-    def _log_refused(self, task: Task, records: Sequence[Record], settlement: Settlement) -> None:
+    def _log_refused(self, task: Task, owed: Owed, settlement: Settlement) -> None:
         """Name each refused record by its position and its person's hash, never by who it is.
 
         The sink's own words stay in the store: they may quote the value that it did not like.
         """
-        by_position = {record.position: record for record in records}
+        by_position = {record.position: record for record in owed.records}
         refused = [outcome for outcome in settlement.outcomes if outcome.kind is OutcomeKind.REFUSED]
         for outcome in refused[:REFUSED_LINES_MAX]:
             log.warning(
                 "record.refused",
                 task_id=task.task_id,
                 delivery_id=task.delivery_id,
+                source=owed.delivery.source,
                 sink=task.sink,
                 position=outcome.position,
                 person=self._hashed(by_position[outcome.position]),
