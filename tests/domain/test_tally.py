@@ -6,7 +6,7 @@ import random
 import pytest
 
 from stibgate.domain.circuit import CircuitState
-from stibgate.domain.fact import Answer, Answered, Attempted, CircuitMoved, GaveUp
+from stibgate.domain.fact import Answer, Answered, Attempted, CircuitMoved, GaveUp, Proof
 from stibgate.domain.tally import BOUNDS_MS, bucket, counts_of, quantiles
 from stibgate.domain.task import OutcomeKind, Signal
 
@@ -17,7 +17,7 @@ def counted(fact):
 
 
 def test_answers():
-    """An answer counts by source and outcome; records count once, when they are new; waits when we took it."""
+    """An answer counts by source and outcome; records once, when they are new; waits and signatures when we took it."""
     assert counted(Answered("push", Answer.ACCEPTED, 202, 0.0047, records=20)) == {
         "answers push accepted": 1,
         "records push": 20,
@@ -25,6 +25,8 @@ def test_answers():
     }
     duplicate = Answered("push", Answer.DUPLICATE, 202, 0.001, records=20)
     assert counted(duplicate) == {"answers push duplicate": 1, "ack_ms push 1": 1}
+    signed = Answered("jobs", Answer.DUPLICATE, 202, 0.001, proof=Proof("t_v1", "2", 0.1))
+    assert counted(signed)["proved jobs t_v1/2"] == 1
     refused = Answered(None, Answer.REJECTED, 404, 9.0, "unknown_source")
     assert counted(refused) == {"answers - rejected": 1, "rejected - unknown_source": 1}
     assert counted(Answered("push", Answer.FAILED, 503, 9.0, "store")) == {"answers push failed": 1}

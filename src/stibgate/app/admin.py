@@ -78,6 +78,8 @@ def admin_application(parts: AdminParts) -> web.Application:
         grants=lambda: _grants(parts.settings, token),
         ready=parts.ready,
         now_ms=now_ms,
+        reading=parts.reload_status,
+        live=live,
     )
     Console(console).add_to(app)
 

@@ -38,6 +38,7 @@ class Series(StrEnum):
     RECORDS = "records"  # source, none: the records of accepted deliveries
     ACK_MS = "ack_ms"  # source, bucket: of what was acknowledged
     REJECTED = "rejected"  # source, reason
+    PROVED = "proved"  # source, `scheme/key_slot`: of what was acknowledged and signed
     ATTEMPTS = "attempts"  # sink, signal
     ATTEMPT_MS = "attempt_ms"  # sink, bucket
     OUTCOMES = "outcomes"  # sink, kind: records
@@ -88,6 +89,8 @@ def _of_answer(fact: Answered) -> Iterator[tuple[Key, int]]:
     yield Key(Series.ANSWERS, source, fact.outcome), 1
     if fact.outcome in _ANSWERED_FOR_GOOD:
         yield Key(Series.ACK_MS, source, bucket(fact.duration_s * 1000)), 1
+        if fact.proof is not None:
+            yield Key(Series.PROVED, source, f"{fact.proof.scheme}/{fact.proof.key_slot}"), 1
         if fact.records and fact.outcome is Answer.ACCEPTED:
             yield Key(Series.RECORDS, source), fact.records
     elif fact.outcome is Answer.REJECTED and fact.reason is not None:

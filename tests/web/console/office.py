@@ -3,10 +3,12 @@
 Every field of every record of the hostile delivery carries markup, so that each page that shows one is a test.
 """
 
+import asyncio
 import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from urllib.parse import urlencode
 
 from aiohttp import DummyCookieJar, web
@@ -15,11 +17,13 @@ from aiohttp.test_utils import TestClient
 from stibgate.config import Settings
 from stibgate.domain.access import Role, grant
 from stibgate.errors import SinkRejected
+from stibgate.log import as_json
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.pipeline.operations import Operations
 from stibgate.stores import TaskFilter
 from stibgate.stores.memory import MemoryStore
 from stibgate.web.console import Console, ConsoleParts
+from stibgate.web.live import Feed, LiveStream
 from tests.pipeline.world import (
     POLICY,
     Clock,
@@ -36,6 +40,7 @@ from tests.pipeline.world import (
 TOKENS = {role: f"console-token-of-the-{role}-0123456789abcdef" for role in Role}
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 COOKIE = "stibgate_session"
+NOT_RELOADED = SimpleNamespace(ok=True, at_ms=0, succeeded_at_ms=0, errors=0, error="")
 SETTINGS = {
     "sinks": {"drop": {"kind": "csv", "dir": "./drops"}, "crm": {"kind": "csv", "dir": "./crm"}},
     "console": {"environment": "test-eu", "session": "1h"},
@@ -146,6 +151,7 @@ async def make_office(aiohttp_client, *, samples=()) -> Office:
     settings = Settings.model_validate(SETTINGS)
     grants = [grant(f"{role}-person", role, token) for role, token in TOKENS.items()]
     app = web.Application()
+    feed = Feed(encode=as_json, run="test", clock_s=asyncio.get_running_loop().time)
     parts = ConsoleParts(
         settings=lambda: settings,
         read=read,
@@ -153,6 +159,8 @@ async def make_office(aiohttp_client, *, samples=()) -> Office:
         grants=lambda: grants,
         ready=lambda: {"store": "ok"},
         now_ms=clock,
+        reading=lambda: NOT_RELOADED,
+        live=LiveStream(feed, lambda: {"source": ["push", "jobs"], "sink": ["drop", "crm"]}),
     )
     Console(parts).add_to(app)
     client = await aiohttp_client(app, cookie_jar=DummyCookieJar())

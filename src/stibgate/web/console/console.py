@@ -9,9 +9,12 @@ from aiohttp import web
 from stibgate import __version__
 from stibgate.domain.instant import to_rfc3339
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, EXIT_USAGE, PermissionRefused, StibgateError
+from stibgate.web.console.help import Help
+from stibgate.web.console.live import Live
 from stibgate.web.console.login import Login
 from stibgate.web.console.overview import Overview
 from stibgate.web.console.page import ConsoleParts, Page, PageRefused, Room, Visit, check_query, go
+from stibgate.web.console.rejected import Rejected
 from stibgate.web.console.screen import Screen
 from stibgate.web.console.security import (
     FORM_BYTES_MAX,
@@ -23,10 +26,11 @@ from stibgate.web.console.security import (
     secure,
 )
 from stibgate.web.console.session import Session, Sessions
+from stibgate.web.console.sources import Sources
 
 log = structlog.get_logger("stibgate.console")
 
-ROOMS: Sequence[Callable[[ConsoleParts], Room]] = (Overview,)
+ROOMS: Sequence[Callable[[ConsoleParts], Room]] = (Overview, Live, Rejected, Sources, Help)
 """In the order of the navigation."""
 
 FIELDS_MAX = 10_000

@@ -17,6 +17,7 @@ from stibgate.errors import StibgateError, UsageError
 from stibgate.pipeline.operations import Operations, Reader
 from stibgate.web.console.screen import Screen
 from stibgate.web.console.session import Session
+from stibgate.web.live import LiveStream
 
 T = TypeVar("T")
 
@@ -34,6 +35,29 @@ def missing(what: str, hint: str) -> PageRefused:
     return PageRefused(what, hint=hint, status=404)
 
 
+class Reading(Protocol):
+    """How the last reading of the configuration ended; the first is that at the start.
+
+    Attributes:
+        ok: Whether it is what the service works by.
+        at_ms: When it was tried.
+        succeeded_at_ms: When one last succeeded.
+        errors: How many things were wrong with it.
+        error: The first of them, without values.
+    """
+
+    @property
+    def ok(self) -> bool: ...  # noqa: D102
+    @property
+    def at_ms(self) -> int: ...  # noqa: D102
+    @property
+    def succeeded_at_ms(self) -> int: ...  # noqa: D102
+    @property
+    def errors(self) -> int: ...  # noqa: D102
+    @property
+    def error(self) -> str: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class ConsoleParts:
     """What the console shows, and what it acts through.
@@ -45,6 +69,8 @@ class ConsoleParts:
         grants: Returns the tokens that are good now.
         ready: The checks of `/readyz`.
         now_ms: The clock.
+        reading: Returns how the configuration was read last.
+        live: The live tail.
     """
 
     settings: Callable[[], Settings]
@@ -53,6 +79,8 @@ class ConsoleParts:
     grants: Callable[[], Sequence[Grant]]
     ready: Callable[[], Mapping[str, str]]
     now_ms: Callable[[], int]
+    reading: Callable[[], Reading]
+    live: LiveStream
 
 
 class Visit:

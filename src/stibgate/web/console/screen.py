@@ -8,11 +8,12 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from stibgate.domain.instant import to_rfc3339
+from stibgate.domain.instant import from_rfc3339, to_rfc3339
 
 STATIC = (
     "console.css",
     "console.js",
+    "live.js",
     "vendor/htmx.min.js",
     "vendor/uPlot.iife.min.js",
     "vendor/uPlot.min.css",
@@ -20,6 +21,7 @@ STATIC = (
 _HERE = files("stibgate.web.console")
 
 _STEPS = ((1_000, 60, "s"), (60_000, 60, "min"), (3_600_000, 48, "h"), (86_400_000, 10**9, "d"))
+_HARMLESS = "\n\t\N{NO-BREAK SPACE}"
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -56,10 +58,11 @@ class Screen:
         """Return a static file's URL, which is another one when its content is."""
         return f"/static/{name}?v={self._digests[name]}"
 
-    def _ago(self, at_ms: int | None) -> Markup | str:
-        """Return a time as people say it, with the exact one beside it for who asks."""
-        if at_ms is None:
+    def _ago(self, at: int | str | None) -> Markup | str:
+        """Return a time, in ms or as the views write it, as people say it, with the exact one beside it."""
+        if at is None:
             return "-"
+        at_ms = from_rfc3339(at) if isinstance(at, str) else at
         passed_ms = self._now_ms() - at_ms
         words = "now" if abs(passed_ms) < 1_000 else span(abs(passed_ms))
         said = words if words == "now" else f"{words} ago" if passed_ms > 0 else f"in {words}"
@@ -77,7 +80,7 @@ def _visible(value: object) -> object:
     if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return "-" if value is None else value
     return "".join(
-        character if character.isprintable() or character in "\n\t" else f"\\u{ord(character):04x}"
+        character if character.isprintable() or character in _HARMLESS else f"\\u{ord(character):04x}"
         for character in value
     )
 
