@@ -27,6 +27,7 @@
     │   ├── SchemaTooOld             78: not brought up to date yet
     │   └── IllegalTransition        a bug of ours: a signal that the task's state does not allow
     ├── UsageError                   2: the command was asked for something it does not do
+    │   └── QuestionTooBroad         a list or count that the store cannot answer in the time that it may take
     ├── AddressInUse                 75: another program listens there
     ├── PermissionRefused            77: a file or folder that must be readable or writable is not
     └── ServiceUnreachable           69: no running service answers
@@ -337,6 +338,10 @@ class UsageError(StibgateError):
     """The command was asked for something it does not do."""
 
     exit_code = EXIT_USAGE
+
+
+class QuestionTooBroad(UsageError):
+    """A list or count that the store cannot answer in the time that it may take."""
 
 
 class AddressInUse(StibgateError):

@@ -73,7 +73,7 @@ def admin_application(parts: AdminParts) -> web.Application:
     api.add_to(app)
     console = ConsoleParts(
         settings=lambda: parts.settings,
-        read=parts.store.read,
+        read=parts.store.browse,
         operations=parts.operations,
         grants=lambda: _grants(parts.settings, token),
         ready=parts.ready,

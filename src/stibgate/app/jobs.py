@@ -89,7 +89,7 @@ class JobParts:
             buyer,
             _door(take_job, job_source(settings)),
             budgets,
-            lambda: store.read(money),
+            lambda: store.study(money),
             after_s,
             settings.stibnite.continue_pages,
         )
@@ -99,7 +99,7 @@ class JobParts:
             [ResultFetcher(store, self.client, line, on_accepted), reconciler], now_ms=now_ms
         )  # fmt: skip
         takes_jobs = jobs.door is not None
-        self.desk = JobDesk(store, store.read, buyer, reconciler, budgets, now_ms, self.errands.wake, takes_jobs)
+        self.desk = JobDesk(store, store.study, buyer, reconciler, budgets, now_ms, self.errands.wake, takes_jobs)
 
 
 def _door(take_job: TakeJob, source: str | None) -> Door | None:

@@ -108,7 +108,7 @@ def operations_of(
     """Return what operators can do with *store*."""
     return Operations(
         store,
-        store.read,
+        store.study,
         settings.router(),
         tuple(settings.sinks),
         now_ms=now_ms,

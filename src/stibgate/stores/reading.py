@@ -5,12 +5,19 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from stibgate.stores.connection import sqlite3
+
 
 class Reading:
     """Queries over one connection."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """What is read over."""
+        return self._db.conn
 
     def _rows(self, sql: str, values: Sequence[Any]) -> list[Any]:
         rows: list[Any] = self._db.conn.execute(sql, values).fetchall()

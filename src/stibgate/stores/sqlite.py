@@ -33,6 +33,7 @@ from stibgate.stores import (
     statements,
     tallies,
 )
+from stibgate.stores.browser import LIMIT_S, Browser
 from stibgate.stores.connection import open_reader, open_writer
 from stibgate.stores.ledger import SqliteLedger
 from stibgate.stores.lock import InstanceLock
@@ -43,6 +44,7 @@ from stibgate.stores.writer import Writer
 T = TypeVar("T")
 
 DISK_CHECK_S = 1.0
+STUDY_S = 60.0
 _MIB = 1024 * 1024
 
 
@@ -101,9 +103,11 @@ class SqliteStore(SqliteOffice):
             observe=observe,
         )
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="stibgate-reader")
+        self._browser = Browser(path)
 
     async def close(self) -> None:
         """Commit what waits, checkpoint, and give the lock back."""
+        await self._browser.close()
         await self._writer.close()
         self._reading.shutdown()
         self._reader.conn.close()
@@ -290,9 +294,17 @@ class SqliteStore(SqliteOffice):
         """Return *query* of the ledger, on the reader's thread."""
         return await self._read(partial(query, self._ledger))
 
-    async def browse(self, query: Callable[["SqliteLedger"], T]) -> T:
-        """Return *query* of a ledger, for people: nothing that the service does by itself waits for it."""
-        return await self.read(query)
+    async def browse(self, query: Callable[["SqliteLedger"], T], *, limit_s: float = LIMIT_S) -> T:
+        """Return *query* of a ledger, for people: nothing that the service does by itself waits for it.
+
+        Raises:
+            QuestionTooBroad: It was not answered within *limit_s*.
+        """
+        return await self._browser.ask(query, limit_s=limit_s)
+
+    async def study(self, query: Callable[["SqliteLedger"], T]) -> T:
+        """Return *query* of a ledger, like `browse`, for what reads a whole list before it acts on it."""
+        return await self._browser.ask(query, limit_s=STUDY_S)
 
 
 def _identity(path: Path) -> tuple[int, int]:
