@@ -1,6 +1,7 @@
 """A reload: whole or not at all, and nobody who is being served notices."""
 
 import asyncio
+import os
 import random
 import re
 import time
@@ -17,6 +18,7 @@ from stibgate.sandbox.stibnite import StibniteSandbox
 from stibgate.signatures import candidates, sign
 from stibgate.sinks.drops import DropSettings
 from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.stores.lock import running_service
 from tests.e2e.gateway import SECRET, SUCCEEDED, TOKEN, configure, dropped, people_of, push_body
 
 NEWER = "whsec_bmV3ZXItc2VjcmV0LXRoYXQtbm9ib2R5LWhhcw=="
@@ -314,6 +316,18 @@ async def test_pins_survive(tmp_path):
         assert (await at.reload((f'secrets = ["{SECRET}"]\nroutes', f'secrets = ["{NEWER}", "{SECRET}"]\nroutes'))).ok
         assert await at.job(2, preset="t_v1", source="auto", secret=NEWER) == 401
         assert await at.job(3, preset="sha256_hex", source="auto", secret=NEWER) == 202
+
+
+async def test_since_when_it_applies(tmp_path):
+    """Commands can tell when the service read its configuration: at its start, or with the last reload that was taken."""
+    async with house(tmp_path) as at:
+        store = at.gateway.settings.storage.path
+        os.utime(f"{store}.lock", (1000, 1000))
+        assert not (await at.reload(('rate = "100000/s"', 'rate = "fast"'))).ok
+        assert running_service(store) == (os.getpid(), 1_000_000)
+        before_ms = time.time_ns() // 1_000_000
+        assert (await at.reload(('rate = "fast"', 'rate = "100/s"'))).ok
+        assert before_ms <= running_service(store)[1] <= at.gateway.reload_status.at_ms
 
 
 async def test_limits(tmp_path):

@@ -100,7 +100,7 @@ def test_a_supervisor_that_is_gone(tmp_path, lines):
     """A supervisor that takes no messages costs one line of the log, and no delivery."""
     notifier = Notifier(str(tmp_path / "gone"))
     notifier.ready("receiving")
-    notifier.alive()
+    notifier.status("receiving")
     assert [line["event"] for line in lines.all] == ["service.notify_failed"]
 
 

@@ -237,14 +237,14 @@ async def test_no_service(rotated):
     await refused(rotated, "no service runs")
 
 
-async def test_not_restarted(rotated):
+async def test_not_reloaded(rotated):
     """Label 1 of a service that does not know the new secret yet is the older one: no evidence."""
     await deliver(rotated, "t_v1/1")
     os.utime(rotated.file)
-    await refused(rotated, "was not restarted")
+    await refused(rotated, "has not read the secrets")
 
 
-async def test_used_before_the_restart_only(rotated):
+async def test_used_before_the_reload_only(rotated):
     """What came before the service knew the new secret is no evidence."""
     await deliver(rotated, "t_v1/1")
     os.utime(rotated.file)

@@ -131,7 +131,7 @@ def test_list_for_people(config):
     ran = stibgate("sinks", "list", "--config", config)
     assert ran.code == 0
     assert ran.lines[0].split() == ["SINK", "KIND", "DESTINATION", "ROUTES", "STATE", "TASKS"]
-    assert ran.lines[-1].split() == ["gone", "-", "-", "-", "going", "1", "dead"]
+    assert ran.lines[-1].split() == ["gone", "-", "-", "-", "gone", "1", "dead"]
 
 
 def test_list_without_a_store(tmp_path):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.e2e.gateway import TOKEN, Gateway, configure, dropped, people_of, push_body, until
+from tests.e2e.gateway import SECRET, TOKEN, Gateway, configure, dropped, people_of, push_body, until
 
 pytestmark = pytest.mark.e2e
 
@@ -184,3 +184,37 @@ def test_a_drain_that_is_too_short(tmp_path):
             assert gateway.stop() == 75
         (stopped,) = gateway.events("service.stopped")
         assert (stopped["exit_code"], stopped["inflight_requests"]) == (75, 1)
+
+
+ROLL = """
+[sinks.roll]
+kind = "csv"
+dir = "./roll"
+layout = "rolling"
+"""
+
+
+def test_signals(tmp_path, supervisor):
+    """SIGHUP is told to the supervisor from beginning to end, a mistake costs nothing; SIGUSR1 completes open files."""
+    config = configure(tmp_path, sinks=ROLL, routes=("roll",))
+    with Gateway(config, env={"NOTIFY_SOCKET": supervisor.address}) as gateway:
+        assert supervisor.hear()[0] == "READY=1"
+        assert gateway.push(push_body(1, serial=1)).status == 202
+        gateway.settled()
+        text = config.read_text()
+        for secret, event in (("whsec_short", "config.reload_failed"), ("whsec_" + "QUJD" * 12, "config.reloaded")):
+            config.write_text(text.replace(SECRET, secret))
+            gateway.process.send_signal(signal.SIGHUP)
+            reloading = supervisor.hear()
+            assert (reloading[0], reloading[1].partition("=")[0]) == ("RELOADING=1", "MONOTONIC_USEC")
+            assert supervisor.hear()[0] == "READY=1"
+            until(event, lambda event=event: gateway.events(event))
+            assert gateway.push(push_body(1, serial=len(secret))).status == 202
+        (line,) = gateway.events("config.reloaded")
+        assert line["changed"] == ["sources.jobs.secrets"]
+        gateway.settled()
+        assert not list((tmp_path / "roll").glob("*.sha256"))
+        gateway.process.send_signal(signal.SIGUSR1)
+        until("the files are reopened", lambda: gateway.events("service.files_reopened"))
+        assert len(list((tmp_path / "roll").glob("*.sha256"))) == 1
+        assert gateway.stop() == 0

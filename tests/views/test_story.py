@@ -235,3 +235,13 @@ async def test_a_story_is_of_nobody(position):
         assert not [
             value for key, value in record.items() if isinstance(value, str) and len(value) > 3 and value in text
         ]
+
+
+async def test_a_sink_that_is_gone():
+    """What is owed to a sink that the configuration does not have any more says so."""
+    desk = Desk()
+    one = await desk.receive(delivery("prospecting.records.pushed", records=1))
+    found = desk.store.delivery(one)
+    gone, there = (story_of_delivery(desk.store, found, configured=[name])[-1].what for name in ("drop", "crm"))
+    assert "crm queued: 1 record waiting, the sink is not in the configuration any more" in gone
+    assert "configuration" not in there

@@ -267,7 +267,7 @@ class Gateway:
         pins = await self._store.pins()
         return intake_of(settings, self._store, pins=pins, on_admitted=self._worker.wake)
 
-    async def _turn_to(self, settings: Settings) -> None:
+    async def _turn_to(self, settings: Settings, read_at_ms: int) -> None:
         """Work by *settings* from now on. All that may fail comes first; then everything changes in one step.
 
         Raises:
@@ -296,6 +296,7 @@ class Gateway:
         if self._meters is not None:
             self._meters.configure(settings)
         set_level(settings.log.level)
+        self._store.configured_at(read_at_ms)
         await self._forgo_results(old)
 
     async def _forgo_results(self, old: Settings) -> None:

@@ -88,6 +88,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """Begin."""
+        self._status_at_s = asyncio.get_running_loop().time()  # it was told with the word that all is ready
         self._loop = asyncio.create_task(self._forever(), name="heartbeat")
 
     async def stop(self) -> None:

@@ -40,7 +40,7 @@ class Means:
     Attributes:
         reread: Reads the configuration from everywhere it was read at the start; may block.
         current: Returns what the service works by.
-        turn_to: Takes up another configuration, or raises and has changed nothing.
+        turn_to: Takes up another configuration, which began to be read at that time; or raises and changes nothing.
         draining: Whether the service is about to end.
         begun: Called before.
         ended: Called after, however it ended.
@@ -49,7 +49,7 @@ class Means:
 
     reread: Callable[[], Settings]
     current: Callable[[], Settings]
-    turn_to: Callable[[Settings], Awaitable[None]]
+    turn_to: Callable[[Settings, int], Awaitable[None]]
     draining: Callable[[], bool]
     begun: Callable[[], None]
     ended: Callable[[], Awaitable[None]]
@@ -129,7 +129,7 @@ class Reloader:
 
     async def _reload(self) -> None:
         clock = asyncio.get_running_loop().time
-        started_s = clock()
+        started_s, began_ms = clock(), now_ms()
         settings = await asyncio.to_thread(self._means.reread)
         changed = changes(self._means.current(), settings)
         if fixed := needing_restart(changed):
@@ -139,7 +139,7 @@ class Reloader:
                 [Problem("configuration", dotted(path), "", "cannot change while the service runs") for path in fixed],
                 hint=hint,
             )
-        await self._means.turn_to(settings)
+        await self._means.turn_to(settings, began_ms)
         at_ms = now_ms()
         self.status = ReloadStatus(ok=True, at_ms=at_ms, succeeded_at_ms=at_ms)
         self._means.observe(Reloaded(done=True))

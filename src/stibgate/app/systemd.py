@@ -65,8 +65,9 @@ class Notifier:
         self._send("STOPPING=1\nSTATUS=draining")
 
     def alive(self) -> None:
-        """Give the watchdog its sign of life."""
-        self._send("WATCHDOG=1")
+        """Give the watchdog its sign of life, where there is one."""
+        if self.watchdog_s is not None:
+            self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
         """Send one datagram; a supervisor that does not take it must not cost a delivery."""

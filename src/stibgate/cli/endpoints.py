@@ -218,7 +218,7 @@ async def _finish(
             raise
         click.echo(f"{printable(one.id)} {_DELETED if there else _ABSENT}")
     click.echo(f"{printable(rotation.newest.id)} is the endpoint of source {rotation.name} now")
-    click.echo(f"Once no retry can come any more, remove the lines below the first from {rotation.path}, and restart.")
+    click.echo(f"Once no retry can come any more, remove the lines below the first from {rotation.path}, and reload.")
 
 
 def _seconds(text: str) -> float:

@@ -1,9 +1,10 @@
 """`stibgate explain`: the whole story of a delivery, a task, a job, a run, a search or a person, in order."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from stibgate.stores import DeliveryFilter, Ledger
 from stibgate.views.job_story import story_of_job
 from stibgate.views.story import Line, line_row, story_of_delivery, story_of_task
 from stibgate.views.words import moment
+
+if TYPE_CHECKING:
+    from stibgate.config import Settings
 
 
 @click.command()
@@ -32,8 +36,11 @@ def explain(*, name: str | None, config: Path | None, as_json: bool, person: str
         raise UsageError("an ID and --person were both given", hint="Give one of them.")
     if name is None and person is None:
         raise UsageError("say who or what", hint="Give one ID, or --person EMAIL|PHONE|LINKEDIN.")
+    from stibgate.config import load
+
+    settings = load(config).settings
     with open_ledger(config) as ledger:
-        lines = _about_id(ledger, name) if name is not None else _about_person(ledger, person or "", config)
+        lines = _about_id(ledger, name, settings.sinks) if name else _about_person(ledger, person or "", settings)
     for line in lines:
         if as_json:
             click.echo(json.dumps(line_row(line)))
@@ -41,41 +48,41 @@ def explain(*, name: str | None, config: Path | None, as_json: bool, person: str
             click.echo(f"{moment(line.at_ms)}  {printable(line.what)}")
 
 
-def _about_id(ledger: Ledger, name: str) -> list[Line]:
+def _about_id(ledger: Ledger, name: str, known: Collection[str]) -> list[Line]:
     """Return the story of whatever *name* names.
 
     Raises:
         StibgateError: It names nothing that the store knows.
     """
     if (delivery := ledger.delivery(name)) is not None:
-        return story_of_delivery(ledger, delivery)
+        return story_of_delivery(ledger, delivery, configured=known)
     if (task := ledger.task(name)) is not None:
-        return story_of_task(ledger, task)
-    if lines := _about_job(ledger, name):
+        return story_of_task(ledger, task, configured=known)
+    if lines := _about_job(ledger, name, known):
         return lines
     if found := ledger.deliveries(DeliveryFilter(search_id=name), limit=None):
-        return _stories(ledger, found)
-    if lines := _stories_of(ledger, [("person_id", name), ("prospect_id", name)]):
+        return _stories(ledger, found, known)
+    if lines := _stories_of(ledger, [("person_id", name), ("prospect_id", name)], known):
         return lines
     raise StibgateError(f"nothing is known of {name!r}", hint="`stibgate deliveries list` shows what came, with ids.")
 
 
-def _about_job(ledger: Ledger, name: str) -> list[Line]:
+def _about_job(ledger: Ledger, name: str, known: Collection[str]) -> list[Line]:
     """Return the story of the job or run *name*: its money, and the deliveries that told of it."""
     job = ledger.job(name)
     lines = [] if job is None else story_of_job(ledger, job)
     job_id = name if job is None else job.job_id
     found = ledger.deliveries(DeliveryFilter(job_id=job_id), limit=None) if job_id else []
-    return [*lines, *_stories(ledger, found)]
+    return [*lines, *_stories(ledger, found, known)]
 
 
-def _stories(ledger: Ledger, found: Sequence[StoredDelivery]) -> list[Line]:
+def _stories(ledger: Ledger, found: Sequence[StoredDelivery], known: Collection[str]) -> list[Line]:
     """Return the stories of deliveries that were listed newest first."""
-    return [line for delivery in reversed(found) for line in story_of_delivery(ledger, delivery)]
+    return [line for delivery in reversed(found) for line in story_of_delivery(ledger, delivery, configured=known)]
 
 
-def _about_person(ledger: Ledger, text: str, config: Path | None) -> list[Line]:
-    lines = _stories_of(ledger, _identifiers_of(text, config))
+def _about_person(ledger: Ledger, text: str, settings: "Settings") -> list[Line]:
+    lines = _stories_of(ledger, _identifiers_of(text, settings), settings.sinks)
     if not lines:
         raise StibgateError(
             f"nothing is known of {text!r}", hint="It is compared with normalised values; try another identifier."
@@ -83,7 +90,7 @@ def _about_person(ledger: Ledger, text: str, config: Path | None) -> list[Line]:
     return lines
 
 
-def _stories_of(ledger: Ledger, identifiers: list[tuple[str, str]]) -> list[Line]:
+def _stories_of(ledger: Ledger, identifiers: list[tuple[str, str]], known: Collection[str]) -> list[Line]:
     """Return what happened to every record that carries one of the identifiers; say what logs call the person."""
     hashes = [lookup_hash(ledger.hash_key, kind, value) for kind, value in identifiers]
     lines: list[Line] = []
@@ -92,7 +99,7 @@ def _stories_of(ledger: Ledger, identifiers: list[tuple[str, str]]) -> list[Line
         delivery = ledger.delivery(delivery_id)
         if delivery is not None:
             lines.append(Line(delivery.received_at_ms, delivery_id, f"record {position} of {delivery_id}"))
-            lines += story_of_delivery(ledger, delivery, position=position)
+            lines += story_of_delivery(ledger, delivery, position=position, configured=known)
             record = next(one for one in ledger.records(delivery_id) if one.position == position)
             names |= dict.fromkeys(_log_names(record, ledger.hash_key))
     if called := ", ".join(names):
@@ -106,11 +113,10 @@ def _log_names(record: Record, hash_key: bytes) -> Iterator[str]:
         yield f"h:{lookup_hash(hash_key, kind, value).hex()}"
 
 
-def _identifiers_of(text: str, config: Path | None) -> list[tuple[str, str]]:
-    from stibgate.config import load
+def _identifiers_of(text: str, settings: "Settings") -> list[tuple[str, str]]:
     from stibgate.normalise import Rules, identifiers_of
 
-    found = list(identifiers_of(text, Rules(**load(config).settings.normalise.model_dump())))
+    found = list(identifiers_of(text, Rules(**settings.normalise.model_dump())))
     if not found:
         raise UsageError(
             f"{text!r} is no e-mail address, phone number or LinkedIn URL", hint="Give an id without --person."

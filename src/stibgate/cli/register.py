@@ -213,9 +213,12 @@ def print_next(name: str, path: Path) -> None:
     by_variable = os.environ.get(variable)
     click.echo("\nNext:")
     if by_variable and Path(by_variable).absolute() == path:
-        click.echo(f"  {variable} names that file already.")
+        click.echo(f"  {variable} names that file already; the service's user must be able to read it.")
+        click.echo("  Then reload the service: `systemctl reload stibgate`, or kill -HUP.")
     else:
         click.echo("  Add this to the service's environment; it takes the place of the key in the file:")
         click.echo(f"    {variable}={path}")
         click.echo(f"  Or put the secret first in the list of [sources.{name}]: secrets = [...].")
-    click.echo("  The service's user must be able to read it. Then restart the service.")
+        click.echo(
+            "  The service's user must be able to read it. A new variable needs a restart; else reload the service."
+        )

@@ -7,7 +7,7 @@ forwarded twice. An event is lost only when no copy of it is accepted, which is 
 
     age         the newer endpoint has been there for a while
     known       its secret is the first one of the configuration: what was written after it was made
-    restarted   the service read the configuration since; before, label 1 was the older secret
+    read        the service read the configuration since; before, label 1 was the older secret
     used        a delivery that came since is authenticated by label 1, the newest secret
 
 Source: research/vendors.md U8.
@@ -82,11 +82,11 @@ class Rotation:
         """
         made_ms = _made_ms(self.newest)
         running = running_service(self.loaded.settings.storage.path)
-        started_ms = None if running is None else running[1]
-        restarted = self._restarted(started_ms)
-        found = [_age(made_ms, quiet_s, now_ms), self._known(made_ms), restarted]
-        # Before the restart label 1 is the older secret: what is in use shows only after it.
-        return [*found, self._used(max(made_ms, started_ms or 0))] if restarted.ok else found
+        read_ms = None if running is None else running[1]
+        read = self._read(read_ms)
+        found = [_age(made_ms, quiet_s, now_ms), self._known(made_ms), read]
+        # Before that label 1 is the older secret: what is in use shows only after it.
+        return [*found, self._used(max(made_ms, read_ms or 0))] if read.ok else found
 
     def _known(self, made_ms: int) -> Finding:
         inside = [one.value.get_secret_value().strip() for one in self.loaded.settings.sources[self.name].secrets]
@@ -102,16 +102,17 @@ class Rotation:
             return Finding(ok=False, words="no secret was written here since the newer endpoint was made")
         return Finding(ok=True, words="the newer secret is the first one of the configuration")
 
-    def _restarted(self, started_ms: int | None) -> Finding:
+    def _read(self, read_ms: int | None) -> Finding:
         files = [self.path, *([self.loaded.path] if self.loaded.path else [])]
         changed_ms = max((_changed_ms(file) or 0 for file in files), default=0)
-        if started_ms is None:
+        if read_ms is None:
             return Finding(ok=False, words="no service runs on this store: start it with the newer secret")
-        if started_ms < changed_ms:
+        if read_ms < changed_ms:
             return Finding(
-                ok=False, words="the service was not restarted since the secrets or the configuration changed"
+                ok=False,
+                words="the service has not read the secrets and the configuration since they changed: reload it",
             )
-        return Finding(ok=True, words=f"the service was restarted at {moment(started_ms)}")
+        return Finding(ok=True, words=f"the service read its configuration at {moment(read_ms)}")
 
     def _used(self, since_ms: int) -> Finding:
         labels = self._labels(since_ms)

@@ -55,7 +55,8 @@ def _in_words(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of `sink_rows` as people read it."""
     counts = ", ".join(f"{count} {state}" for state, count in sorted((row["tasks"] or {}).items()))
     routes = ", ".join(row["routes"])
-    return {**row, "routes": routes or None, "state": _in_short(row["state"]), "tasks": counts or None}
+    state = "gone" if row["kind"] is None else _in_short(row["state"])
+    return {**row, "routes": routes or None, "state": state, "tasks": counts or None}
 
 
 def _in_short(state: Mapping[str, Any]) -> str:

@@ -51,6 +51,11 @@ class InstanceLock:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}{'' if service else f' {_COMMAND}'}\n".encode(), 0)
 
+    def configured_at(self, at_ms: int) -> None:
+        """Note that the holder works by its configuration as it was then."""
+        with suppress(OSError):
+            os.utime(self._descriptor, ns=(at_ms * 1_000_000, at_ms * 1_000_000))
+
     def release(self) -> None:
         """Give the lock back; the file stays, because removing it would race with the next holder."""
         with suppress(OSError):
@@ -59,7 +64,7 @@ class InstanceLock:
 
 
 def running_service(store: Path) -> tuple[int, int] | None:
-    """Return the process that serves *store* and since when (milliseconds since the epoch), or None.
+    """Return the process that serves *store*, and when it read its configuration (ms since the epoch); or None.
 
     The lock is not touched: taking it to see whether it is free could keep a service from starting in that moment.
     """

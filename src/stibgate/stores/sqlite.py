@@ -137,6 +137,10 @@ class SqliteStore(SqliteOffice):
         """Admit nothing from now on when less than *min_free_bytes* are free."""
         self._min_free_bytes = min_free_bytes
 
+    def configured_at(self, at_ms: int) -> None:
+        """Let commands know that the service works by its configuration as it was then."""
+        self._lock.configured_at(at_ms)
+
     def check_disk(self) -> None:
         """Raise before anything is read, when nothing could be stored; looks at most once a second.
 

@@ -1,7 +1,7 @@
 """What happened to a delivery, a task or a record, as lines in order of time; never what was in it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,25 @@ class Line:
     what: str
 
 
+SINK_GONE = "the sink is not in the configuration any more"
+
+
 def line_row(line: Line) -> dict[str, Any]:
     """Return a line as JSON."""
     return {"at": moment(line.at_ms), "delivery_id": line.delivery_id, "what": line.what}
 
 
-def story_of_delivery(ledger: Ledger, delivery: StoredDelivery, *, position: int | None = None) -> list[Line]:
-    """Return what happened to a delivery; only to one of its records with *position*."""
+def story_of_delivery(
+    ledger: Ledger, delivery: StoredDelivery, *, position: int | None = None, configured: Collection[str] | None = None
+) -> list[Line]:
+    """Return what happened to a delivery.
+
+    Args:
+        ledger: The store.
+        delivery: Which one.
+        position: Only what happened to this one of its records.
+        configured: The sinks of the configuration, where it is known.
+    """
     every = [task for _, task in reversed(ledger.tasks(TaskFilter(delivery_id=delivery.delivery_id), limit=None))]
     owing = [task for task in every if position is None or position in ledger.positions(task.task_id)]
     lines = _arrival(ledger, delivery, every, position)
@@ -38,18 +50,19 @@ def story_of_delivery(ledger: Ledger, delivery: StoredDelivery, *, position: int
         lines += _attempts(ledger, task, position)
     lines += _replays(ledger.replays(delivery.delivery_id), {task.task_id for task in owing})
     state = f"{delivery.delivery_id} is now {delivery.state}" + (f": {delivery.reason}" if delivery.reason else "")
-    return _ended(lines, delivery.delivery_id, [state, *_closing(ledger, owing, position)])
+    return _ended(lines, delivery.delivery_id, [state, *_closing(ledger, owing, position, configured)])
 
 
-def story_of_task(ledger: Ledger, task: Task) -> list[Line]:
-    """Return what happened to a task, and how its delivery came."""
+def story_of_task(ledger: Ledger, task: Task, *, configured: Collection[str] | None = None) -> list[Line]:
+    """Return what happened to a task, and how its delivery came; *configured* are the sinks of the configuration."""
     delivery = ledger.delivery(task.delivery_id)
     lines = _attempts(ledger, task, None)
     if delivery is not None:
         every = [one for _, one in ledger.tasks(TaskFilter(delivery_id=task.delivery_id), limit=None)]
         lines = [*_arrival(ledger, delivery, every, None), *lines]
     lines += _replays(ledger.replays(task.delivery_id), {task.task_id})
-    return _ended(lines, task.delivery_id, [f"{task.task_id} is now {task.state}", *_closing(ledger, [task], None)])
+    closing = _closing(ledger, [task], None, configured)
+    return _ended(lines, task.delivery_id, [f"{task.task_id} is now {task.state}", *closing])
 
 
 def _ended(lines: list[Line], delivery_id: str, closing: Sequence[str]) -> list[Line]:
@@ -197,7 +210,9 @@ def _replayed(note: ReplayNote) -> str:
     return f"{note.task_id} sent again by {note.by}: {counted(note.records, 'record')}{every}, it was {note.state}"
 
 
-def _closing(ledger: Ledger, tasks: Sequence[Task], position: int | None) -> Iterator[str]:
+def _closing(
+    ledger: Ledger, tasks: Sequence[Task], position: int | None, configured: Collection[str] | None
+) -> Iterator[str]:
     """Yield what is still owed, and what it waits for."""
     sinks = ledger.sinks()
     for task in tasks:
@@ -208,7 +223,8 @@ def _closing(ledger: Ledger, tasks: Sequence[Task], position: int | None) -> Ite
             why = f": {task.error}" if task.error else ""
             yield f"{task.sink} {task.state}: {', '.join(told) or 'every record was answered for'}{why}"
         elif not task.state.final:
-            waits = "; ".join(_waits(ledger, task, sinks.get(task.sink)))
+            gone = [SINK_GONE] if configured is not None and task.sink not in configured else []
+            waits = "; ".join([*gone, *_waits(ledger, task, sinks.get(task.sink))])
             yield f"{task.sink} {task.state}: {left or 'nothing'} waiting" + (f", {waits}" if waits else "")
 
 

@@ -139,7 +139,7 @@ class JobsApi:
         if self.desk is None:
             raise UsageError(
                 "the running service has no stibnite.api_key",
-                hint="Set STIBGATE_STIBNITE__API_KEY, or STIBGATE_STIBNITE__API_KEY_FILE, for it and restart it.",
+                hint="Set stibnite.api_key and reload it, or STIBGATE_STIBNITE__API_KEY(_FILE) for it and restart it.",
             )
         if self._draining():
             raise StoreUnavailable("the service is stopping", hint="Nothing was done. Try again in a moment.")
