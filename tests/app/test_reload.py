@@ -88,11 +88,8 @@ class House:
     async def push(self, body):
         return await self.post(f"/hooks/push/{TOKEN}", body)
 
-    async def job(self, serial, *, secret=SECRET, preset="t_v1", source="jobs"):
-        body = sample(SUCCEEDED, records=1, rng=random.Random(serial), serial=serial).body
-        (scheme, *_) = candidates(preset)
-        headers = sign(scheme, secret, body, unix_s=int(time.time()), message_id="msg_1")
-        return await self.post(f"/hooks/{source}", body, [*headers, ("stibnite-event-type", SUCCEEDED)])
+    async def job(self, serial, *, source="jobs", **how):
+        return await self.post(f"/hooks/{source}", *signed_job(serial, **how))
 
     async def settled(self):
         await asyncio.wait_for(self.gateway.idle(), 10)
@@ -103,6 +100,14 @@ class House:
             return [task for _, task in ledger.tasks(TaskFilter(), limit=None)]
         finally:
             ledger.close()
+
+
+def signed_job(serial, *, secret=SECRET, preset="t_v1"):
+    """Return the body and the headers of a job's event."""
+    body = sample(SUCCEEDED, records=1, rng=random.Random(serial), serial=serial).body
+    (scheme, *_) = candidates(preset)
+    headers = sign(scheme, secret, body, unix_s=int(time.time()), message_id="msg_1")
+    return body, [*headers, ("stibnite-event-type", SUCCEEDED)]
 
 
 @asynccontextmanager
@@ -206,7 +211,7 @@ async def test_a_secret_is_rotated_under_load(tmp_path):
 async def test_a_delivery_that_is_on_its_way(tmp_path):
     """A body that began before the reload is taken by the rules of its beginning, its source gone or not."""
     async with house(tmp_path) as at:
-        body = push_body(2, serial=1)
+        body, headers = signed_job(1)
         half, rest = asyncio.Event(), asyncio.Event()
 
         async def slowly():
@@ -215,17 +220,18 @@ async def test_a_delivery_that_is_on_its_way(tmp_path):
             await rest.wait()
             yield body[100:]
 
-        sending = asyncio.create_task(at.push(slowly()))
+        sending = asyncio.create_task(at.post("/hooks/jobs", slowly(), headers))
         await half.wait()
         while at.gateway._in_flight.requests == 0:
             await asyncio.sleep(0.01)
-        source = re.search(r"\[sources\.push\].*?routes = .*?\n", at.path.read_text(), re.DOTALL)[0]
-        status = await at.reload((source, ""), ("[server.limits]", 'max_body = "150B"\n[server.limits]'))
+        source = re.search(r"\[sources\.jobs\].*?routes = .*?\n", at.path.read_text(), re.DOTALL)[0]
+        limits = 'max_body = "150B"\n[server.limits]\nbytes_in_flight = "150B"'
+        status = await at.reload((source, ""), ("[server.limits]", limits))
         assert status.ok, status
         rest.set()
         assert await sending == 202
-        assert await at.push(push_body(1, serial=2)) == 404
-        assert await at.job(1) == 413
+        assert await at.job(2) == 404
+        assert await at.push(push_body(1, serial=2)) == 413
         await at.settled()
         ledger = open_store_ledger(at.gateway.settings)
         ((state, reason),) = [(one.state, one.reason) for one in ledger.deliveries(DeliveryFilter(), limit=9)]
