@@ -279,7 +279,7 @@ class Gateway:
                 self.process.kill()
                 self.process.wait(5)
 
-    def start(self, *, within_s=10.0):
+    def start(self, *, within_s=30.0):
         """Start the process and return once it is ready."""
         begun_s = time.monotonic()
         if self.log.exists():  # kill -9 may tear the last line, and the next process would write on behind it
