@@ -121,8 +121,10 @@ def _loggers(number: int) -> type[Any]:
 
 def _only_heard(method: str) -> Callable[..., None]:
     def tell(self: Any, event: str, **fields: Any) -> None:
-        if any(listener.keen for listener in _LISTENERS):
-            _line(None, method, {**self._context, **fields, "event": event})
+        for listener in _LISTENERS:
+            if listener.keen:
+                _line(None, method, {**self._context, **fields, "event": event})
+                return
 
     return tell
 

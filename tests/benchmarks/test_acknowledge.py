@@ -162,8 +162,8 @@ class Load:
         self.latencies.append(seconds * 1000)
 
 
-async def burst(port: int, pool: list[bytes], pid: int) -> Burst:
-    load = Load(pool)
+async def burst(port: int, pool: list[bytes], pid: int, *, seconds: float = SECONDS) -> Burst:
+    load = Load(pool, seconds=seconds)
     cpu, started = cpu_s(pid), time.perf_counter()
     await load.run(port)
     elapsed, used = time.perf_counter() - started, cpu_s(pid) - cpu

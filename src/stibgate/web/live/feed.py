@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 import structlog
@@ -39,13 +39,11 @@ LIFE_S = 900.0
 """After this, a stream ends and its client comes again: so that a token that was taken away is noticed."""
 
 
-@dataclass(slots=True, eq=False)
-class Line:
-    """One line of the log, with its number; the first has 1. `frame` is made when somebody first wants it."""
+class Line(NamedTuple):
+    """One line of the log, with its number; the first has 1."""
 
     number: int
     fields: Mapping[str, Any]
-    frame: bytes = b""
 
 
 class Piece(NamedTuple):
@@ -155,7 +153,8 @@ class Feed:
         self.closed = False
         self._encode = encode
         self._lock = threading.Lock()
-        self._lines: deque[Line] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[Mapping[str, Any]] = deque(maxlen=KEPT_LINES)
+        self._frames: dict[int, bytes] = {}
         self._head = 0
         self._channels: dict[Filter, Channel] = {}
         self._pump: asyncio.Task[None] | None = None
@@ -170,7 +169,7 @@ class Feed:
         """Keep *line*; from any thread."""
         with self._lock:
             self._head += 1
-            self._lines.append(Line(self._head, line))
+            self._lines.append(line)
 
     def position(self, wanted: Filter) -> int:
         """Return up to which line those with this filter are told; the newest one when there are none."""
@@ -182,25 +181,28 @@ class Feed:
         with self._lock:
             return self._head - len(self._lines)
 
-    def last(self, count: int, wanted: Filter) -> int:
-        """Return the number after which the last *count* lines of this filter stand."""
+    def last(self, lines: int, wanted: Filter) -> int:
+        """Return the number after which the last *lines* of this filter stand."""
         position = self.position(wanted)
         found = [line.number for line in self.between(0, position) if wanted.lets(line.fields)]
-        return position if not found or not count else found[-count:][0] - 1
+        return position if not found or not lines else found[-lines:][0] - 1
 
     def between(self, after: int, until: int) -> list[Line]:
         """Return the lines that are kept with numbers above *after*, up to *until*."""
         with self._lock:
             oldest = self._head - len(self._lines)
-            return list(islice(self._lines, max(0, after - oldest), max(0, until - oldest)))
+            first = max(after, oldest)
+            return list(map(Line, count(first + 1), islice(self._lines, first - oldest, max(0, until - oldest))))
 
     def frames(self, lines: Iterable[Line]) -> bytes:
-        """Return *lines* as events of a stream; each is written once, for everybody."""
+        """Return *lines* as events of a stream; in one pass, each is written once for everybody."""
         made = []
-        for line in lines:
-            if not line.frame:
-                line.frame = self.event("line", self._encode(line.fields), line.number)
-            made.append(line.frame)
+        if len(self._frames) > KEPT_LINES:
+            self._frames.clear()
+        for number, fields in lines:
+            if (frame := self._frames.get(number)) is None:
+                frame = self._frames[number] = self.event("line", self._encode(fields), number)
+            made.append(frame)
         return b"".join(made)
 
     def event(self, name: str, data: bytes, number: int) -> bytes:
@@ -262,18 +264,19 @@ class Feed:
     async def _pass(self) -> float:
         """Tell everybody what is new; return how long that took, without what the loop did in between."""
         turn = _Turn(self.clock_s)
+        self._frames.clear()
         cut_off = 0
         if sweep := turn.started_s - self._swept_s >= SWEEP_S:
             self._swept_s = turn.started_s
         for channel in list(self._channels.values()):
             data = self._news(channel, turn.started_s) or self._keepalive(channel, turn.started_s)
             news = piece(data) if data else None
-            for count, member in enumerate(list(channel.members) if news or sweep else (), 1):
+            for told, member in enumerate(list(channel.members) if news or sweep else (), 1):
                 if news is not None:
                     cut_off += not member.write(news)
                 if sweep:
                     self._look_at(member, channel, turn.started_s)
-                if count % WRITES_AT_ONCE == 0:
+                if told % WRITES_AT_ONCE == 0:
                     await turn.over()
             await turn.over()
         if cut_off:

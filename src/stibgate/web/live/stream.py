@@ -9,6 +9,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 import asyncio
 import re
+import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -61,8 +62,8 @@ class LiveStream:
         feed = self._feed
         wanted = read_filter([pair for pair in request.query.items() if pair[0] != "last"], self._known())
         start, first = self._start(request, wanted)
-        if feed.closed or feed.clients >= CLIENTS_MAX:
-            why = "the service is ending" if feed.closed else f"{CLIENTS_MAX} look on already"
+        if feed.closed or feed.clients >= (places := _places()):
+            why = "the service is ending" if feed.closed else f"{places} look on already"
             raise StoreUnavailable(f"no live tail now: {why}", hint="Try again later.")
         feed.clients += 1
         try:
@@ -129,6 +130,12 @@ class LiveStream:
             await member.ended
         finally:
             feed.leave(channel, member)
+
+
+def _places() -> int:
+    """Return how many may look on: half of the files that the system allows us stay for deliveries."""
+    files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return CLIENTS_MAX if files_max == resource.RLIM_INFINITY else min(CLIENTS_MAX, files_max // 2)
 
 
 def _last(request: web.Request) -> int:
