@@ -23,7 +23,7 @@ from stibgate.config.model import (
     StorageSettings,
     TheHogSettings,
 )
-from stibgate.config.rendering import as_text, json_schema, masked
+from stibgate.config.rendering import SettingRow, as_text, json_schema, masked, setting_rows
 from stibgate.config.shape import dotted
 from stibgate.config.template import template
 
@@ -37,6 +37,7 @@ __all__ = [
     "NormaliseSettings",
     "RetentionSettings",
     "ServerSettings",
+    "SettingRow",
     "Settings",
     "SignatureSettings",
     "SourceSettings",
@@ -52,5 +53,6 @@ __all__ = [
     "needing_restart",
     "plug_in_notices",
     "restart_only",
+    "setting_rows",
     "template",
 ]

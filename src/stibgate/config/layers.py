@@ -7,7 +7,7 @@ places let a problem name the file and line, or the variable, of the very value 
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +97,14 @@ def merge(layers: tuple[Layer, ...]) -> dict[str, Any]:
             return layers
 
     return Merged().tree
+
+
+def places_in(layers: Iterable[Layer]) -> dict[KeyPath, str]:
+    """Return where the value at each path came from; of several layers, the earliest one has it."""
+    places: dict[KeyPath, str] = {}
+    for layer in reversed([*layers]):
+        places |= {path: f"{place.where} {place.name}".rstrip() for path, place in layer.places.items()}
+    return places
 
 
 def with_kinds(

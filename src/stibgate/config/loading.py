@@ -20,9 +20,11 @@ from stibgate.config.layers import (
     file_layer,
     flag_layer,
     merge,
+    places_in,
     with_kinds,
 )
 from stibgate.config.model import Settings
+from stibgate.config.origins import Origins
 from stibgate.config.problems import Reporter
 from stibgate.errors import ConfigError, Problem
 
@@ -96,7 +98,8 @@ def load(
     if problems or settings is None:
         raise ConfigError(problems)
     settings = _with_absolute_paths(settings, chosen.absolute().parent if chosen else Path.cwd())
-    return Loaded(settings, chosen, (*found.notices, *checks.notices(settings)))
+    notices = (*found.notices, *checks.notices(settings))
+    return Loaded(settings.said_by(Origins(chosen, places_in(layers), notices)), chosen, notices)
 
 
 def _validate(tree: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails]]:

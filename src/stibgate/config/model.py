@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, model_validator
 
 from stibgate.config.fields import (
     AdminToken,
@@ -29,6 +29,7 @@ from stibgate.config.fields import (
     split_bind,
 )
 from stibgate.config.kinds import AnySink
+from stibgate.config.origins import Origins
 from stibgate.config.routes import Routes, rules
 from stibgate.domain.budget import Budget, Period, Unit
 from stibgate.domain.routing import Router
@@ -252,6 +253,18 @@ class Settings(_Section):
     console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    _origins: Origins = PrivateAttr(default=Origins())
+
+    @property
+    def origins(self) -> Origins:
+        """Where each value came from."""
+        return self._origins
+
+    def said_by(self, origins: Origins) -> "Settings":
+        """Return the same settings, which came from *origins*."""
+        copy = self.model_copy()
+        copy._origins = origins  # noqa: SLF001  (a private attribute is no argument of a model)
+        return copy
 
     def delivery_of(self, sink: str) -> DeliverySettings:
         """Return `[delivery]` with what the sink's kind and then `[sinks.<sink>.delivery]` say otherwise.

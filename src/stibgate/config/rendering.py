@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -11,6 +12,23 @@ from pydantic_core.core_schema import ModelSchema
 from stibgate.config.masks import SECRET_KEYS, mask
 from stibgate.config.model import Settings
 from stibgate.config.shape import dotted
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One setting as it is shown.
+
+    Attributes:
+        table: The table that it stands in, `sources.jobs`.
+        value: As it would stand in the file.
+        origin: Where it came from.
+    """
+
+    table: str
+    key: str
+    value: str
+    origin: str
+
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -46,6 +64,23 @@ def as_text(document: Mapping[str, Any]) -> str:
     Every line is TOML, but for the fingerprints it would be a file to load.
     """
     return "\n".join(_table((), document)).strip() + "\n"
+
+
+def setting_rows(settings: Settings) -> list[SettingRow]:
+    """Return every setting that applies, in the order of the file, with secrets as fingerprints."""
+    return [
+        SettingRow(dotted(path[:-1]), path[-1], _value(value), settings.origins.of(path))
+        for path, value in _leaves((), masked(settings))
+    ]
+
+
+def _leaves(path: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in table.items():
+        if not isinstance(value, dict):
+            yield (*path, key), value
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves((*path, key), value)
 
 
 def json_schema() -> dict[str, Any]:

@@ -48,11 +48,16 @@ class Annex(Office):
     def __init__(self, client, store, clock, feed, settings, operations):
         self.client, self.store, self.clock, self.feed = client, store, clock, feed
         self.settings, self.operations = settings, operations
+        self.reading = NOT_RELOADED
 
 
 async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
     """Return a console with an empty store."""
-    clock, store, valid = Clock(), Shelf(), Settings.model_validate(settings)
+    clock, store, valid = (
+        Clock(),
+        Shelf(),
+        settings if isinstance(settings, Settings) else Settings.model_validate(settings),
+    )
     feed = Feed(encode=as_json, run="test", clock_s=asyncio.get_running_loop().time)
 
     async def read(query):
@@ -69,13 +74,14 @@ async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
         grants=lambda: grants,
         ready=lambda: {"store": "ok"},
         now_ms=clock,
-        reading=lambda: NOT_RELOADED,
+        reading=lambda: annex.reading,
         live=LiveStream(feed, lambda: {"source": list(valid.sources), "sink": list(valid.sinks)}),
     )
     app = web.Application()
     Console(parts).add_to(app)
     client = await aiohttp_client(app, cookie_jar=DummyCookieJar())
-    return Annex(client, store, clock, feed, valid, operations)
+    annex = Annex(client, store, clock, feed, valid, operations)
+    return annex
 
 
 def refused(now_ms, source="jobs", reason="mismatch", *, text="curl/8", count=3, finding=True) -> Rejections:

@@ -9,6 +9,7 @@ from aiohttp import web
 from stibgate import __version__
 from stibgate.domain.instant import to_rfc3339
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, EXIT_USAGE, PermissionRefused, StibgateError
+from stibgate.web.console.configuration import Configuration
 from stibgate.web.console.help import Help
 from stibgate.web.console.live import Live
 from stibgate.web.console.login import Login
@@ -30,7 +31,7 @@ from stibgate.web.console.sources import Sources
 
 log = structlog.get_logger("stibgate.console")
 
-ROOMS: Sequence[Callable[[ConsoleParts], Room]] = (Overview, Live, Rejected, Sources, Help)
+ROOMS: Sequence[Callable[[ConsoleParts], Room]] = (Overview, Live, Rejected, Sources, Configuration, Help)
 """In the order of the navigation."""
 
 FIELDS_MAX = 10_000
