@@ -15,6 +15,7 @@
     │   ├── VendorUnauthorized       77: the key or token is wrong, expired, or may not do this
     │   └── VendorMisbehaved         it answered what is not its documented answer
     ├── JobBusy                      75: another job with the same dedupe token has not ended
+    ├── Busy                         75: as much as may go on at once does
     ├── StoreError
     │   ├── NoStore                  there is no database yet
     │   ├── StoreUnavailable         75: cannot store now (busy, closing, failed)
@@ -266,6 +267,12 @@ class VendorMisbehaved(VendorError):
 
 class JobBusy(StibgateError):
     """Another job with the same dedupe token has not ended; nothing was submitted or set aside."""
+
+    exit_code = EXIT_TEMPORARY
+
+
+class Busy(StibgateError):
+    """As much as may go on at once does; nothing was begun."""
 
     exit_code = EXIT_TEMPORARY
 

@@ -39,7 +39,7 @@ ALLOWED = frozenset({
     "property", "python_version", "reason", "records", "recovered_tasks", "released_tasks", "remaining",
     "repeat_of", "retry_after_s", "run_id", "scheme", "search_id", "signal", "sink", "sinks", "source", "sources",
     "sqlite_version", "stale", "startup_ms", "suppressed", "unrouted", "uptime_s", "url", "version", "warnings",
-    "changed", "errors", "kept", "setting",
+    "actor", "changed", "detail", "errors", "kept", "role", "setting", "target",
 })  # fmt: skip
 """Every field that may be logged. Ids here name purchases and parts of ours, never people."""
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
+from stibgate.app.acting import acts_of
 from stibgate.app.gateway import Gateway
 from stibgate.app.parts import new_id, now_ms, open_for_command, operations_of, source_of
 from stibgate.app.systemd import ADMIN, Supervision, check_admin
@@ -21,7 +22,7 @@ from stibgate.app.token import admin_token
 from stibgate.config import Settings
 from stibgate.domain.instant import to_compact
 from stibgate.errors import NoStore
-from stibgate.pipeline.operations import Operations
+from stibgate.pipeline.acts import Acts
 from stibgate.stores import Ledger
 from stibgate.stores.backup import Copy, Restored, back_up, restore
 from stibgate.stores.connection import open_writer, sqlite_version
@@ -116,7 +117,7 @@ def unpin_source(settings: Settings, source: str) -> bool:
         return unpin(database, source)
 
 
-async def operate(settings: Settings, work: Callable[[Operations], Awaitable[T]]) -> T:
+async def operate(settings: Settings, work: Callable[[Acts], Awaitable[T]]) -> T:
     """Return what *work* returns, done on a store that no service is using.
 
     Raises:
@@ -127,7 +128,7 @@ async def operate(settings: Settings, work: Callable[[Operations], Awaitable[T]]
     open_store_ledger(settings, older=True).close()  # raises before a store is made that nobody asked for
     store = open_for_command(settings)
     try:
-        return await work(operations_of(settings, store))
+        return await work(acts_of(lambda: settings, store, operations_of(settings, store)))
     finally:
         await store.close()
 

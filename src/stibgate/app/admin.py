@@ -5,23 +5,28 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from stibgate.app.acting import acts_of
 from stibgate.app.audience import Audience
 from stibgate.app.metrics import Meters
-from stibgate.app.parts import now_ms
+from stibgate.app.parts import new_request_id, now_ms
 from stibgate.app.reload import ReloadStatus
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
 from stibgate.domain.access import Grant, Role, grant
-from stibgate.normalise import Rules
+from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.operations import Operations
 from stibgate.stores.sqlite import SqliteStore
-from stibgate.web.admin import AdminApi
+from stibgate.web.access import Access
+from stibgate.web.api import Api, Door, add_api
+from stibgate.web.api.cursors import Cursors
+from stibgate.web.api.route import LOCAL
 from stibgate.web.console import Console, ConsoleParts
 from stibgate.web.health import health_application
-from stibgate.web.jobs import JobsApi
 from stibgate.web.live import Feed, LiveStream
 from stibgate.web.metrics import add_metrics
+from stibgate.web.proxies import Proxies
+from stibgate.web.throttle import Throttle
 
 
 @dataclass(slots=True)
@@ -64,43 +69,73 @@ class AdminParts:
 def admin_application(parts: AdminParts) -> web.Application:
     """Return the application of the admin listener."""
     app = health_application(alive=parts.alive, ready=parts.ready)
-    token = admin_token(parts.settings.storage.path)
     if parts.meters is not None:
         add_metrics(app, parts.meters.page)
-    jobs = JobsApi(parts.desk, draining=parts.draining)
+    grants = _Grants(parts)
+    acts = acts_of(lambda: parts.settings, parts.store, parts.operations)
+    app.on_shutdown.append(lambda _: acts.bulks.close())
     live = LiveStream(parts.feed, lambda: _names(parts.settings))
-    api = AdminApi(parts.operations, jobs, token=token, rules=_rules(parts.settings), live=live)
-    api.add_to(app)
+    _add_api(app, parts, acts, grants, live)
     console = ConsoleParts(
         settings=lambda: parts.settings,
         read=parts.store.browse,
         operations=parts.operations,
-        grants=lambda: _grants(parts.settings, token),
+        grants=grants,
         ready=parts.ready,
         now_ms=now_ms,
         reading=parts.reload_status,
         live=live,
     )
     Console(console).add_to(app)
-
-    def follow() -> None:
-        jobs.desk, api.rules = parts.desk, _rules(parts.settings)
-
-    parts.followers.append(follow)
     return app
 
 
-def _rules(settings: Settings) -> Rules:
-    return Rules(**settings.normalise.model_dump())
+def _add_api(app: web.Application, parts: AdminParts, acts: Acts, grants: "_Grants", live: LiveStream) -> None:
+    """Add the API to *app*, and its door before everything else."""
+    server = parts.settings.server
+    access = Access(
+        grants,
+        server.admin_address[0],
+        lambda: parts.settings.console.hosts,
+        Proxies(server.trusted_proxies),
+        Throttle(now_ms),
+    )
+    api = Api(
+        settings=lambda: parts.settings,
+        read=parts.store.read,
+        acts=acts,
+        office=parts.store,
+        desk=lambda: parts.desk,
+        cursors=Cursors(lambda: parts.store.hash_key),
+        draining=parts.draining,
+        now_ms=now_ms,
+        live=live,
+    )
+    add_api(app, api, Door(access, new_request_id=new_request_id))
 
 
 def _names(settings: Settings) -> Mapping[str, Sequence[str]]:
     return {"source": sorted(settings.sources), "sink": sorted(settings.sinks)}
 
 
-def _grants(settings: Settings, token: str) -> Sequence[Grant]:
-    """Return what each token gives: those of the configuration, else the one beside the store."""
+class _Grants:
+    """What each token gives, as the configuration is now: hashed once for each, not for each call."""
+
+    def __init__(self, parts: AdminParts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._grants = _grants(parts.settings)
+
+    def __call__(self) -> Sequence[Grant]:
+        """Return them."""
+        if self._settings is not self._parts.settings:
+            self._settings, self._grants = self._parts.settings, _grants(self._parts.settings)
+        return self._grants
+
+
+def _grants(settings: Settings) -> Sequence[Grant]:
+    """Return what each token gives: those of the configuration, else the one beside the store, made now."""
     configured = settings.console.tokens
     if not configured:
-        return [grant("local", Role.ADMIN, token)]
+        return [grant(LOCAL, Role.ADMIN, admin_token(settings.storage.path))]
     return [grant(one.name, Role(one.role), one.token.get_secret_value()) for one in configured]

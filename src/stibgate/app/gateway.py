@@ -139,6 +139,7 @@ class Gateway:
         )
         self._intake = await self._make_intake(self.settings)
         await self._store.recover_runs(now_ms=now_ms())
+        await self._store.forget_running_calls()
         if readback_of(self.settings) is Readback.NEVER:
             await self._store.forgo_results()
         self._buying = Buying(self._store, self._take_job, self._worker.wake)

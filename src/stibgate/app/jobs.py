@@ -12,6 +12,7 @@ from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
 from stibgate.pipeline.alarms import Alarm, found_in, uses_in
 from stibgate.pipeline.asking import Line
+from stibgate.pipeline.audit import Auditor
 from stibgate.pipeline.errands import Errands
 from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.purchase import Buyer
@@ -113,7 +114,7 @@ def _door(take_job: TakeJob, source: str | None) -> Door | None:
     return take
 
 
-async def operate_jobs(settings: Settings, work: Callable[[JobDesk], Awaitable[T]]) -> T:
+async def operate_jobs(settings: Settings, work: Callable[[JobDesk, Auditor], Awaitable[T]]) -> T:
     """Return what *work* returns, done on a store that no service is using.
 
     Raises:
@@ -129,4 +130,4 @@ async def operate_jobs(settings: Settings, work: Callable[[JobDesk], Awaitable[T
         parts = JobParts(settings, store, intake.take_job, lambda: None)
         await stack.enter_async_context(parts.client)
         await store.recover_runs(now_ms=now_ms())
-        return await work(parts.desk)
+        return await work(parts.desk, Auditor(store, now_ms))

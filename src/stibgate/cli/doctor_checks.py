@@ -208,7 +208,7 @@ def _of_vendor(check: str, error: StibgateError, proof: str) -> Finding:
 
 async def _sinks(settings: "Settings") -> AsyncIterator[Finding]:
     """Yield what `stibgate sinks test` would say of every sink."""
-    from stibgate.cli.sinks import look as look_at_sinks
+    from stibgate.app.looking import look as look_at_sinks
 
     if not settings.sinks:
         yield warning("sinks", "no sink is configured: records are kept and go nowhere", "Add [sinks.NAME].")

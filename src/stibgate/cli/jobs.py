@@ -10,7 +10,7 @@ import click
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.decisions import exit_code_of, print_decision
 from stibgate.cli.job_rows import print_job, read_decision, submitted_row, why
-from stibgate.cli.operate import offline_option, operate, user
+from stibgate.cli.operate import actor, offline_option, operate, user
 from stibgate.cli.output import chosen, open_ledger, print_rows, printable
 from stibgate.domain.job import JobState
 from stibgate.errors import StibgateError, UsageError, VendorError, VendorUnavailable
@@ -66,8 +66,8 @@ def submit(
     knows.
     """
     from stibgate.config import load
-    from stibgate.web.jobs import SubmitBody
-    from stibgate.web.jobs import submit as do
+    from stibgate.web.api.jobs import SubmitBody
+    from stibgate.web.api.jobs import submit as do
 
     body = {
         "q": query,
@@ -87,7 +87,7 @@ def submit(
     if budget is not None:
         settings.budget(budget)
     done = operate(
-        settings, "/api/v1/jobs", body, _with_jobs(settings, lambda desk: do(desk, asked)), offline=offline
+        settings, "/api/v1/jobs", body, _with_jobs(settings, do, asked), offline=offline
     )  # fmt: skip
     decision = read_decision(done["decision"])
     if as_json:
@@ -181,13 +181,13 @@ def reconcile(*, config: Path | None, as_json: bool, yes: bool, offline: bool) -
     """
     from stibgate.config import load
     from stibgate.pipeline.reconcile import UNREACHABLE
-    from stibgate.web.jobs import ReconcileBody
-    from stibgate.web.jobs import reconcile as do
+    from stibgate.web.api.jobs import ReconcileBody
+    from stibgate.web.api.jobs import reconcile as do
 
     settings, body = load(config).settings, {"confirmed": yes}
     asked = ReconcileBody.read(json.dumps(body))
     done = operate(
-        settings, "/api/v1/jobs/reconcile", body, _with_jobs(settings, lambda desk: do(desk, asked)), offline=offline
+        settings, "/api/v1/jobs/reconcile", body, _with_jobs(settings, do, asked), offline=offline
     )  # fmt: skip
     rows = done["data"]
     print_rows(rows, as_json=as_json, columns=("job_id", "page", "result"), empty="no job is open")
@@ -214,25 +214,25 @@ def resolve(*, run_id: str, job_id: str | None, billed: int | None, config: Path
     comes later still counts, for its budget too.
     """
     from stibgate.config import load
-    from stibgate.web.jobs import ResolveBody
-    from stibgate.web.jobs import resolve as do
+    from stibgate.web.api.jobs import ResolveBody
+    from stibgate.web.api.jobs import resolve as do
 
     body = {"run_id": run_id, "job_id": job_id, "billed": billed, "by": f"{user()}, by command"}
     asked = ResolveBody.read(json.dumps(body))
     settings = load(config).settings
     done = operate(
-        settings, "/api/v1/jobs/resolve", body, _with_jobs(settings, lambda desk: do(desk, asked)), offline=offline
+        settings, "/api/v1/jobs/resolve", body, _with_jobs(settings, do, asked), offline=offline
     )  # fmt: skip
     click.echo(printable(done["result"]))
 
 
-def _with_jobs(settings: "Settings", work: Any) -> Any:
-    """Return what does *work* on the store itself."""
+def _with_jobs(settings: "Settings", do: Any, asked: Any) -> Any:
+    """Return what does *asked* on the store itself."""
 
     async def locally() -> dict[str, Any]:
         from stibgate.app.jobs import operate_jobs
 
-        return await operate_jobs(settings, work)
+        return await operate_jobs(settings, lambda desk, auditor: do(desk, auditor, actor(), asked))
 
     return locally
 

@@ -25,6 +25,8 @@ from stibgate.cli.context import config_option, json_option
 from stibgate.cli.direct import open_direct
 from stibgate.cli.output import base_url, cause
 from stibgate.cli.times import time_option
+from stibgate.domain.access import Principal, Role
+from stibgate.domain.audit import Actor
 from stibgate.errors import (
     PermissionRefused,
     ServiceUnreachable,
@@ -37,7 +39,7 @@ from stibgate.views.words import counted
 
 if TYPE_CHECKING:
     from stibgate.config import Settings
-    from stibgate.pipeline.operations import Operations
+    from stibgate.pipeline.acts import Acts
 
 R = TypeVar("R")
 _FILTERS = ("source", "since", "until", "error", "job_id", "search_id", "person", "state")
@@ -108,7 +110,7 @@ class Request:
             "ids": list(self.chosen["ids"]),
             "filter": {name: value for name, value in given.items() if value is not None},
             "sink": self.chosen["sink"],
-            "all": bool(self.chosen.get("all_")),
+            **({"all": bool(self.chosen["all_"])} if "all_" in self.chosen else {}),
             "dry_run": self.chosen["dry_run"],
             "by": f"{user()}, by command",
         }
@@ -140,13 +142,13 @@ class Request:
             settings,
             f"/api/v1/{call}",
             body,
-            with_operations(settings, lambda operations: _locally(settings, operations, call, body)),
+            with_acts(settings, lambda acts: _locally(settings, acts, call, body)),
             offline=self.offline,
         )
 
 
-def with_operations(
-    settings: "Settings", work: Callable[["Operations"], Awaitable[dict[str, Any]]]
+def with_acts(
+    settings: "Settings", work: Callable[["Acts"], Awaitable[dict[str, Any]]]
 ) -> Callable[[], Coroutine[Any, Any, dict[str, Any]]]:
     """Return what does *work* on the store itself."""
 
@@ -190,17 +192,19 @@ def operate(
     return _post(f"{url}{path}", body, token=known_token(settings.storage.path))
 
 
-async def _locally(settings: "Settings", operations: "Operations", call: str, body: dict[str, Any]) -> dict[str, Any]:
+async def _locally(settings: "Settings", acts: "Acts", call: str, body: dict[str, Any]) -> dict[str, Any]:
     from stibgate.normalise import Rules
-    from stibgate.web.admin import SelectionBody, report_document
+    from stibgate.views.replays import report_row
+    from stibgate.web.api.replays import ReplayBody, SelectionBody
 
-    wanted = SelectionBody.read(json.dumps(body))
-    selection = wanted.selection(Rules(**settings.normalise.model_dump()))
+    rules = Rules(**settings.normalise.model_dump())
     if call == "replays":
-        report = await operations.replay(selection, forced=wanted.all, by=wanted.by, dry_run=wanted.dry_run)
-    else:
-        report = await operations.cancel(selection, by=wanted.by, dry_run=wanted.dry_run)
-    return report_document(report)
+        wanted = ReplayBody.read(json.dumps(body))
+        return report_row(
+            await acts.replay(actor(), wanted.selection(rules), forced=wanted.all, dry_run=wanted.dry_run)
+        )
+    asked = SelectionBody.read(json.dumps(body))
+    return report_row(await acts.cancel(actor(), asked.selection(rules), dry_run=asked.dry_run))
 
 
 def _post(url: str, body: dict[str, Any] | None, *, token: str) -> dict[str, Any]:
@@ -277,6 +281,11 @@ _RESULTS = {
     "on_the_way": "on the way by themselves",
     "sink_gone": "their sink is not configured any more",
 }
+
+
+def actor() -> Actor:
+    """Return who acts on a store that no service uses: whoever may read and write it may do everything."""
+    return Actor(Principal(user(), Role.ADMIN), by=f"{user()}, by command")
 
 
 def user() -> str:

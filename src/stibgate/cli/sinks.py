@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,15 @@ from urllib.parse import quote
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.operate import offline_option, operate, user, with_operations
+from stibgate.cli.operate import actor, offline_option, operate, user, with_acts
 from stibgate.cli.output import print_rows, printable
 from stibgate.domain.circuit import CircuitState, SinkState
-from stibgate.errors import EXIT_FAILED, NoStore, StibgateError, UsageError
+from stibgate.errors import EXIT_FAILED, NoStore, UsageError
 
 if TYPE_CHECKING:
-    from stibgate.config import AnySink, Settings
-    from stibgate.pipeline.operations import Operations
+    from stibgate.config import Settings
+    from stibgate.pipeline.acts import Acts
     from stibgate.sinks import Finding
-
-ANSWER_MAX_S = 30.0
-"""How long a far side may take before it counts as one that does not answer."""
 
 
 @click.group()
@@ -88,18 +85,27 @@ def resume(*, name: str, config: Path | None, offline: bool) -> None:
     click.echo(f"{name} goes on" if changed else f"nothing kept {name}")
 
 
+@sinks.command()
+@click.argument("name")
+@config_option
+@offline_option
+def reset(*, name: str, config: Path | None, offline: bool) -> None:
+    """Close the circuit breaker of NAME, which was left alone after failures; a pause stays as it is."""
+    changed = _change(name, "reset", config, offline=offline)
+    click.echo(f"the breaker of {name} is closed" if changed else f"the breaker of {name} was closed already")
+
+
 def _change(name: str, verb: str, config: Path | None, *, offline: bool) -> bool:
     from stibgate.config import load
 
+    async def work(acts: "Acts") -> dict[str, Any]:
+        changing = {"pause": acts.pause, "resume": acts.resume, "reset": acts.reset}
+        return {"changed": await changing[verb](actor(), name)}
+
     by = f"{user()}, by command"
-
-    async def work(operations: "Operations") -> dict[str, Any]:
-        changed = operations.pause(name, by=by) if verb == "pause" else operations.resume(name)
-        return {"changed": await changed}
-
     path = f"/api/v1/sinks/{quote(name, safe='')}/{verb}?by={quote(by)}"
     settings = load(config).settings
-    return bool(operate(settings, path, None, with_operations(settings, work), offline=offline)["changed"])
+    return bool(operate(settings, path, None, with_acts(settings, work), offline=offline)["changed"])
 
 
 @sinks.command()
@@ -111,6 +117,7 @@ def test(*, name: str | None, config: Path | None, as_json: bool) -> None:
 
     Nothing is written anywhere. Exit code 1 when something is in the way.
     """
+    from stibgate.app.looking import look
     from stibgate.config import load
     from stibgate.log import configure
 
@@ -143,43 +150,6 @@ def _known(
         return None, {}
     with closing(ledger):
         return ledger.task_counts(), ledger.sinks()
-
-
-class _Blank:
-    """A memory that knows nothing and keeps nothing: looking must not change what a sink remembers."""
-
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, Any]:
-        """Return nothing."""
-        del keys
-        return {}
-
-    async def remember(self, documents: Mapping[str, Any]) -> None:
-        """Keep nothing."""
-
-
-async def look(chosen: Mapping[str, "AnySink"]) -> "list[Sequence[Finding]]":
-    """Return what each sink finds in its way; nothing is written."""
-    return await asyncio.gather(*(_findings(name, sink) for name, sink in chosen.items()))
-
-
-async def _findings(name: str, settings: "AnySink") -> "Sequence[Finding]":
-    """Return what the sink's `check` saw; that it failed or did not answer is a finding too."""
-    from stibgate.app import now_ms
-    from stibgate.sinks import Finding, SinkContext
-
-    try:
-        sink = settings.build(SinkContext(name, now_ms, lambda: 0.5, _Blank()))
-        try:
-            async with asyncio.timeout(ANSWER_MAX_S):
-                return await sink.check()
-        finally:
-            await sink.close()
-    except StibgateError as error:
-        return [Finding(error.message, ok=False, hint=error.hint)]
-    except TimeoutError:
-        return [Finding(f"no answer within {ANSWER_MAX_S:g} s", ok=False, hint="Is its far side up and reachable?")]
-    except Exception as error:  # noqa: BLE001  (a sink from elsewhere may raise anything; its text may hold a secret)
-        return [Finding(f"the sink failed with {type(error).__name__}", ok=False, hint="This is a bug in the sink.")]
 
 
 def _print(sink: str, finding: "Finding", *, as_json: bool) -> None:

@@ -2,19 +2,21 @@
 
 A replay leaves out what is done unless everything is asked for, goes the same way as the original, and is noted.
 Reading and writing are two steps: what changed in between (a task was leased meanwhile) is counted as what it was
-when it was written.
+when it was written. A page is read, done, and the next one read: pages go by the order in which things came, which
+nothing changes, so none is skipped or met twice, and what comes meanwhile is not meant.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
 
+from stibgate.domain.circuit import CircuitState
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
-from stibgate.domain.fact import Observe, Replayed, unobserved
+from stibgate.domain.fact import CircuitMoved, Observe, Replayed, unobserved
 from stibgate.domain.record import lookup_hash
 from stibgate.domain.routing import Router
 from stibgate.domain.task import Task, TaskState
@@ -73,6 +75,21 @@ class Report:
     unknown: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Progress:
+    """What can be seen of a replay while it runs, and how it is ended early.
+
+    Attributes:
+        report: What was done so far.
+        done: How many of the deliveries or tasks that are meant it has come to.
+        stopped: Set it, and no more is begun.
+    """
+
+    report: Report = field(default_factory=lambda: Report(dry_run=False))
+    done: int = 0
+    stopped: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
     """One thing that a replay does.
@@ -129,12 +146,17 @@ class Operations:
     wake: Callable[[], None]
     observe: Observe = unobserved
 
-    async def replay(self, selection: Selection, *, forced: bool, by: str, dry_run: bool) -> Report:
+    async def replay(
+        self, selection: Selection, *, forced: bool, by: str, dry_run: bool, progress: Progress | None = None
+    ) -> Report:
         """Send what *selection* names again; return what was done."""
-        report = Report(dry_run)
+        progress = progress or Progress(Report(dry_run))
+        report = progress.report
         replay = Replay(self.now_ms(), by, forced)
-        for page in await self._pages(selection, report):
+        async for page in self._pages(selection, report):
             for step in await self.read(partial(self._plan, page=page, sink=selection.sink, forced=forced)):
+                if progress.stopped:
+                    break
                 verdict = step.verdict if dry_run else await self._send_again(step, replay)
                 report.results[verdict] += 1
                 if verdict is ReplayResult.REPLAYED:
@@ -142,15 +164,22 @@ class Operations:
                     report.sinks[step.sink or ""] += step.records
                     if not dry_run:
                         self.observe(Replayed(step.sink, 1))
+            if not dry_run:
+                self.wake()
+            if progress.stopped:
+                break
+            progress.done += len(page)
         del report.sinks[""]
-        if not dry_run:
-            self.wake()
         return report
+
+    async def count(self, selection: Selection) -> int:
+        """Return how many deliveries or tasks *selection* names."""
+        return sum([len(page) async for page in self._pages(selection, Report(dry_run=True))])
 
     async def cancel(self, selection: Selection, *, by: str, dry_run: bool) -> Report:
         """End what *selection* names and nobody works on; return what was done."""
         report = Report(dry_run)
-        for page in await self._pages(selection, report):
+        async for page in self._pages(selection, report):
             for task in page:
                 if not isinstance(task, Task):
                     continue
@@ -168,7 +197,7 @@ class Operations:
         Raises:
             UsageError: There is no such sink.
         """
-        self._known(sink)
+        self.known(sink)
         changed = await self.desk.pause(sink, now_ms=self.now_ms(), by=by)
         if changed:
             log.warning("sink.paused", sink=sink, reason=by)
@@ -180,26 +209,48 @@ class Operations:
         Raises:
             UsageError: There is no such sink.
         """
-        self._known(sink)
+        self.known(sink)
         changed = await self.desk.resume(sink, now_ms=self.now_ms())
         if changed:
             log.info("sink.resumed", sink=sink)
             self.wake()
         return changed
 
-    def _known(self, sink: str) -> None:
+    async def reset(self, sink: str) -> bool:
+        """Close the breaker of *sink*, and leave it paused if it is; return False when it was closed.
+
+        Raises:
+            UsageError: There is no such sink.
+        """
+        self.known(sink)
+        changed = await self.desk.reset(sink, now_ms=self.now_ms())
+        if changed:
+            log.info("sink.circuit_closed", sink=sink, reason="reset")
+            self.observe(CircuitMoved(sink, CircuitState.CLOSED))
+            self.wake()
+        return changed
+
+    def known(self, sink: str) -> None:
+        """Raise `UsageError` when there is no sink of that name."""
         if sink not in self.sinks:
             raise UsageError(
                 f"there is no sink {sink!r}", hint=f"The configuration has {', '.join(self.sinks) or 'none'}."
             )
 
-    async def _pages(self, selection: Selection, report: Report) -> Sequence[Sequence[StoredDelivery | Task]]:
-        """Return everything that is meant, read before anything is written, so that nothing moves under the list."""
+    async def _pages(self, selection: Selection, report: Report) -> AsyncIterator[Sequence[StoredDelivery | Task]]:
+        """Yield everything that is meant, the newest first."""
         if selection.sink is not None:
-            self._known(selection.sink)
+            self.known(selection.sink)
         if selection.ids:
-            return await self.read(lambda ledger: [self._by_id(ledger, selection, report)])
-        return await self.read(lambda ledger: list(_matching(ledger, _with_people(ledger, selection))))
+            yield await self.read(lambda ledger: self._by_id(ledger, selection, report))
+            return
+        where = await self.read(lambda ledger: _with_people(ledger, selection))
+        before: int | None = None
+        while True:
+            page, before = await self.read(partial(_page, where=where, before=before))
+            if not page:
+                return
+            yield page
 
     def _by_id(self, ledger: Ledger, selection: Selection, report: Report) -> Sequence[StoredDelivery | Task]:
         """Return what the ids name; of tasks only those that the filter's state and the sink hold for."""
@@ -300,18 +351,12 @@ def _with_people(ledger: Ledger, selection: Selection) -> DeliveryFilter | TaskF
     return replace(where, person=[lookup_hash(ledger.hash_key, *pair) for pair in selection.identifiers])
 
 
-def _matching(ledger: Ledger, where: DeliveryFilter | TaskFilter) -> Iterator[Sequence[StoredDelivery | Task]]:
-    """Yield pages of what matches, oldest page last; within one read, so that none is skipped or met twice."""
-    before: int | None = None
-    while True:
-        if isinstance(where, DeliveryFilter):
-            deliveries = ledger.deliveries(where, limit=PAGE, before=before)
-            page: Sequence[StoredDelivery | Task] = deliveries
-            before = deliveries[-1].sequence if deliveries else None
-        else:
-            numbered = ledger.tasks(where, limit=PAGE, before=before)
-            page = [task for _, task in numbered]
-            before = numbered[-1][0] if numbered else None
-        if not page:
-            return
-        yield page
+def _page(
+    ledger: Ledger, *, where: DeliveryFilter | TaskFilter, before: int | None
+) -> tuple[Sequence[StoredDelivery | Task], int | None]:
+    """Return the next page of what matches, and where the one after it begins."""
+    if isinstance(where, DeliveryFilter):
+        deliveries = ledger.deliveries(where, limit=PAGE, before=before)
+        return deliveries, deliveries[-1].sequence if deliveries else None
+    numbered = ledger.tasks(where, limit=PAGE, before=before)
+    return [task for _, task in numbered], numbered[-1][0] if numbered else None

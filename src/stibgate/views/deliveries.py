@@ -54,16 +54,34 @@ def describe_delivery(ledger: Ledger, delivery: StoredDelivery) -> dict[str, Any
         "stale": delivery.stale,
         "repeat_of": delivery.repeat_of,
         "issues": delivery.issues,
-        "tasks": [_task(ledger, delivery, task) for _, task in reversed(tasks)],
+        "tasks": [_task(ledger, task) for _, task in reversed(tasks)],
         "duplicates_seen": seen,
         "conflicts": conflicts,
     }
 
 
-def _task(ledger: Ledger, delivery: StoredDelivery, task: Task) -> dict[str, Any]:
+def describe_task(ledger: Ledger, task: Task) -> dict[str, Any]:
+    """Return a task with its outcomes and every attempt."""
+    return {
+        **_task(ledger, task),
+        "behind": ledger.blocker(task.task_id),
+        "attempts_made": [
+            {
+                "number": attempt.number,
+                "started_at": moment(attempt.started_at_ms),
+                "ended_at": moment(attempt.ended_at_ms),
+                "signal": attempt.signal,
+                "error": attempt.error,
+            }
+            for attempt in ledger.attempts(task.task_id)
+        ],
+    }
+
+
+def _task(ledger: Ledger, task: Task) -> dict[str, Any]:
     outcomes = ledger.outcomes(task.task_id)
     refused = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.REFUSED]
-    people = {r.position: r.person_id for r in ledger.records(delivery.delivery_id)} if refused else {}
+    people = {r.position: r.person_id for r in ledger.records(task.delivery_id)} if refused else {}
     return {
         **task_row(task),
         "records": task.records,

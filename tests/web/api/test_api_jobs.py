@@ -1,11 +1,8 @@
 """The admin API's calls about jobs, on a real socket, in front of a vendor that follows a script."""
 
-import io
-import json
 from dataclasses import dataclass, replace
 
 import pytest
-from aiohttp.test_utils import TestClient
 
 from stibgate.errors import (
     EXIT_FAILED,
@@ -15,40 +12,19 @@ from stibgate.errors import (
     VendorMisbehaved,
     VendorUnauthorized,
 )
-from stibgate.normalise import Rules
-from stibgate.pipeline.operations import Operations
 from stibgate.stores.memory import MemoryStore
-from stibgate.web.admin import AdminApi
-from stibgate.web.health import health_application
-from stibgate.web.jobs import JobsApi
 from tests.pipeline.jobs_world import AFAR, BAD, IN_DOUBT, House, budget
-from tests.pipeline.world import ids, to_sinks
+from tests.web.api.office import Office, make_application
 
-TOKEN = "admin-token-that-nobody-else-has"
-HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 CALLS = ("jobs", "jobs/reconcile", "jobs/resolve")
 SUBMIT = {"q": "CMOs", "limit": 10, "budget": "ops"}
 
 
 @dataclass
-class Office:
+class Desk(Office):
     """The API of a house, and the house."""
 
-    client: TestClient
-    house: House
-
-    async def ask(self, path, body=None, *, method="POST", headers=HEADERS):
-        """Return the status and the document of an answer; every refusal must be a problem with a hint."""
-        data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode()) if body is not None else None
-        answer = await self.client.request(method, f"/api/v1/{path}", data=data, headers=headers)
-        document = await answer.json(content_type=None)
-        if answer.status != 200:
-            assert answer.content_type == "application/problem+json"
-            assert document.keys() - {"exit_code"} == {"type", "title", "status", "hint"}
-            assert document["status"] == answer.status
-            assert document["title"]
-            assert document["hint"]
-        return answer.status, document
+    house: House = None
 
 
 @pytest.fixture
@@ -58,15 +34,11 @@ def office(aiohttp_client):
     async def opened(desk=lambda desk: desk, **settings):
         house = House(MemoryStore(), **{"budgets": {"ops": budget(15, confirm_above=12)}, **settings})
 
-        async def never(_):
-            raise AssertionError("nothing is read here")
+        async def read(query):
+            return query(house.store)
 
-        operations = Operations(
-            house.store, never, to_sinks("drop"), (), now_ms=house.clock, new_id=ids("new"), wake=lambda: None
-        )
-        app = health_application(alive=lambda: True, ready=dict)
-        AdminApi(operations, JobsApi(desk(house.desk)), token=TOKEN, rules=Rules()).add_to(app)
-        return Office(await aiohttp_client(app), house)
+        app, acts = make_application(house.store, read, house.clock, desk=desk(house.desk), sinks=())
+        return Desk(await aiohttp_client(app), house.store, house.clock, acts, house=house)
 
     return opened
 
@@ -76,14 +48,18 @@ async def test_token(office, path):
     """Without the token nothing is bought, asked or said, whatever the body is."""
     office = await office()
     for headers in ({}, {"Authorization": "Bearer wrong"}):
-        assert (await office.ask(path, SUBMIT, headers=headers))[0] == 401
+        assert (await office.ask(path, SUBMIT, role=None, headers=headers))[0] == 401
+    assert (await office.ask(path, SUBMIT, role="viewer"))[0] == 403
     assert (office.house.runs(), office.house.vendor.created) == ([], [])
 
 
 @pytest.mark.parametrize("path", CALLS)
 async def test_method(office, path):
-    """The calls change something, so they are no GET."""
-    assert (await (await office()).ask(path, method="GET"))[0] == 405
+    """A GET changes nothing: of `/jobs` it lists, and there is no job called as a call is."""
+    office = await office()
+    status, told = await office.ask(path, method="GET")
+    assert (status, told.get("data")) == ((200, []) if path == "jobs" else (404, None))
+    assert office.audit() == []
 
 
 @pytest.mark.parametrize(("path", "body"), [

@@ -1,136 +1,11 @@
-"""The admin API on a real socket: behind its token, strict about what it is asked, silent about people."""
+"""What the admin API does: send again, cancel, pause, go on; strict about what it is asked, silent about people."""
 
-import io
 import json
-from dataclasses import dataclass
 
 import pytest
-from aiohttp.test_utils import TestClient
 
-from stibgate.errors import SinkRejected, StoreUnavailable
-from stibgate.log import as_json
-from stibgate.normalise import Rules
-from stibgate.pipeline.dispatch import Outlet
-from stibgate.pipeline.operations import Operations
-from stibgate.stores import TaskFilter
-from stibgate.stores.memory import MemoryStore
-from stibgate.web.admin import IDS_MAX, AdminApi
-from stibgate.web.health import health_application
-from stibgate.web.live import Feed, LiveStream
-from tests.pipeline.world import (
-    POLICY,
-    Clock,
-    ScriptedSink,
-    admit,
-    delivery,
-    ids,
-    make_dispatcher,
-    make_fanout,
-    make_intake,
-    to_sinks,
-)
-
-TOKEN = "admin-token-that-nobody-else-has"
-HEADERS = {"Authorization": f"Bearer {TOKEN}"}
-CALLS = [
-    ("POST", "/api/v1/replays"),
-    ("POST", "/api/v1/cancellations"),
-    ("GET", "/api/v1/sinks"),
-    ("GET", "/api/v1/events"),
-    ("POST", "/api/v1/sinks/drop/pause"),
-    ("POST", "/api/v1/sinks/drop/resume"),
-]
-
-
-@dataclass
-class Office:
-    """The API of a store with a delivery whose task is dead, and one whose task is delivered."""
-
-    client: TestClient
-    store: MemoryStore
-    bodies: list[bytes]
-    names: list[str]
-
-    async def ask(self, path, body=None, *, method="POST", headers=HEADERS):
-        """Return the status and the document of an answer; every refusal must be a problem with a hint."""
-        data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode()) if body is not None else None
-        answer = await self.client.request(method, f"/api/v1/{path}", data=data, headers=headers)
-        document = await answer.json(content_type=None)
-        assert answer.headers["Server"] == "stibgate"
-        if answer.status != 200:
-            assert answer.content_type == "application/problem+json"
-            assert document.keys() - {"exit_code"} == {"type", "title", "status", "hint"}
-            assert document["status"] == answer.status
-            assert document["title"]
-            assert document["hint"]
-        return answer.status, document
-
-    def states(self):
-        return [str(task.state) for _, task in reversed(self.store.tasks(TaskFilter(), limit=None))]
-
-
-@pytest.fixture
-async def office(aiohttp_client):
-    clock, store, sink = Clock(), MemoryStore(), ScriptedSink(script=[SinkRejected("never")])
-    intake, fanout = make_intake(store, now_ms=clock), make_fanout(store, ["drop"], now_ms=clock)
-    dispatcher = make_dispatcher(store, {"drop": Outlet(sink, POLICY)}, now_ms=clock)
-    samples = [delivery(records=2, serial=serial) for serial in (1, 2)]
-    names = []
-    for one in samples:
-        names.append((await admit(intake, one)).delivery_id)
-        assert await fanout.run_once()
-        for task in (await store.claim("drop", POLICY, now_ms=clock(), limit=10)).tasks:
-            await dispatcher.attempt(task)
-
-    async def read(query):
-        return query(store)
-
-    operations = Operations(
-        store, read, to_sinks("drop"), ("drop", "crm"), now_ms=clock, new_id=ids("new"), wake=lambda: None
-    )
-    app = health_application(alive=lambda: True, ready=dict)
-    live = LiveStream(Feed(encode=as_json, run="r1", clock_s=lambda: 0.0), dict)
-    AdminApi(operations, token=TOKEN, rules=Rules(), live=live).add_to(app)
-    office = Office(await aiohttp_client(app), store, [one.body for one in samples], names)
-    assert office.states() == ["dead", "delivered"]
-    return office
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"Authorization": ""},
-        {"Authorization": "Bearer"},
-        {"Authorization": "Bearer wrong"},
-        {"Authorization": f"Bearer {TOKEN[:-1]}"},
-        {"Authorization": f"Bearer {TOKEN}x"},
-        {"Authorization": f"Basic {TOKEN}"},
-        {"Authorization": TOKEN},
-        {"Authorization": "Bearer t\u00f6ken"},
-        {"X-Api-Key": TOKEN, "Cookie": f"token={TOKEN}"},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize(("method", "path"), CALLS)
-async def test_without_the_token_nothing_is_answered(office, headers, method, path):
-    """Every call without exactly the token is 401, whatever else is wrong with it, and does nothing."""
-    status, document = await office.ask(path.removeprefix("/api/v1/"), b"{", method=method, headers=headers)
-    assert status == 401
-    assert TOKEN not in json.dumps(document)
-    assert office.states() == ["dead", "delivered"]
-    assert not office.store.sinks().get("drop") or not office.store.sinks()["drop"].paused
-
-
-async def test_a_token_in_the_query_is_none(office):
-    """What stands in a URL stands in logs: a token there is not looked at."""
-    for name in ("token", "access_token", "key"):
-        assert (await office.ask(f"sinks?{name}={TOKEN}", method="GET", headers={}))[0] == 401
-
-
-async def test_the_word_bearer_is_written_as_one_likes(office):
-    """The scheme's name is not case-sensitive (RFC 9110, 11.1)."""
-    assert (await office.ask("sinks", method="GET", headers={"authorization": f"bearer  {TOKEN}"}))[0] == 200
+from stibgate.errors import StoreUnavailable
+from stibgate.web.api.replays import IDS_MAX
 
 
 async def test_a_dry_run_counts_and_changes_nothing(office):
@@ -176,7 +51,7 @@ async def test_pause_and_resume(office):
     assert await office.ask("sinks/drop/pause?by=ann") == (200, {"changed": True})
     assert await office.ask("sinks/drop/pause?by=bob") == (200, {"changed": False})
     status, told = await office.ask("sinks", method="GET")
-    drop, crm = told["data"]
+    drop, crm = (row["state"] for row in told["data"])
     assert (status, drop["sink"], drop["paused_by"], crm["paused_by"]) == (200, "drop", "ann", None)
     assert drop["paused_at"].endswith("Z")
     assert drop.keys() == crm.keys() == {
@@ -243,8 +118,8 @@ async def test_limits_of_the_body(office):
 async def test_what_there_is_no_call_for(office):
     """A path or a method that is none is 404 or 405, as a problem with a hint, too."""
     assert (await office.ask("nothing"))[0] == 404
-    assert (await office.ask("replays", method="GET"))[0] == 405
-    answer = await office.client.delete("/api/v1/sinks", headers=HEADERS)
+    assert (await office.ask("cancellations", method="GET"))[0] == 405
+    answer, _ = await office.answer("sinks", method="DELETE")
     assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
     assert (await office.client.get("/elsewhere")).status == 404
     assert (await office.client.get("/livez")).status == 200
@@ -276,5 +151,5 @@ async def test_a_store_that_cannot_write_is_told_as_such(office, monkeypatch):
     monkeypatch.setattr(office.store, "pause", full)
     assert (await office.ask("sinks/drop/pause"))[1] == {
         "type": "about:blank", "title": "the disk is full", "status": 503, "hint": "Free some space.",
-        "exit_code": 75,
+        "request_id": "req1", "exit_code": 75,
     }  # fmt: skip

@@ -1,0 +1,23 @@
+"""What people do, put together: for a service, and for a command that has the store to itself."""
+
+from collections.abc import Callable
+
+from stibgate.app.looking import look_at
+from stibgate.app.parts import new_id, now_ms
+from stibgate.config import Settings
+from stibgate.pipeline.acts import Acts
+from stibgate.pipeline.audit import Auditor
+from stibgate.pipeline.bulk import Bulks
+from stibgate.pipeline.operations import Operations
+from stibgate.stores import Office
+
+
+def acts_of(settings: Callable[[], Settings], office: Office, operations: Operations) -> Acts:
+    """Return what people do through *operations*, as *settings* are then, with its lines in the audit."""
+    auditor = Auditor(office, now_ms)
+    return Acts(
+        operations,
+        auditor,
+        Bulks(operations, auditor, lambda: new_id("rpl")),
+        lambda sink: look_at(sink, settings().sinks[sink]),
+    )

@@ -1,0 +1,112 @@
+"""What people do, each with its line in the audit: the one way in for the admin API, the console and commands.
+
+A line about something that changed is written after it, before anybody hears of it; one about something that is shown
+is written before it is shown. Trying a thing out leaves no line.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from stibgate.domain.audit import Action, Actor
+from stibgate.pipeline.audit import Auditor
+from stibgate.pipeline.bulk import Bulk, Bulks
+from stibgate.pipeline.operations import Operations, Report, Selection
+from stibgate.sinks import Finding
+from stibgate.stores import DeliveryFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """What people do.
+
+    Attributes:
+        operations: Does it.
+        auditor: Writes it down.
+        bulks: Replays that run while nobody waits.
+        look: Looks whether a sink could take records now.
+    """
+
+    operations: Operations
+    auditor: Auditor
+    bulks: Bulks
+    look: Callable[[str], Awaitable[Sequence[Finding]]]
+
+    async def replay(self, actor: Actor, selection: Selection, *, forced: bool, dry_run: bool) -> Report:
+        """Send what *selection* names again; return what was done."""
+        report = await self.operations.replay(selection, forced=forced, by=actor.called, dry_run=dry_run)
+        if not dry_run:
+            await self._told(actor, Action.REPLAY, selection, report, forced=forced)
+        return report
+
+    async def start_replay(self, actor: Actor, selection: Selection, *, forced: bool) -> Bulk:
+        """Begin to send again what *selection* names; its end is a line of its own.
+
+        Raises:
+            Busy: Too many run already.
+            UsageError: There is no such sink.
+        """
+        if selection.sink is not None:
+            self.operations.known(selection.sink)
+        bulk = self.bulks.prepare(actor, selection, forced=forced)
+        await self.auditor.note(actor, Action.REPLAY_STARTED, bulk.replay_id, **_asked(selection), all=forced)
+        return self.bulks.run(bulk)
+
+    async def cancel(self, actor: Actor, selection: Selection, *, dry_run: bool) -> Report:
+        """End what *selection* names and nobody works on; return what was done."""
+        report = await self.operations.cancel(selection, by=actor.called, dry_run=dry_run)
+        if not dry_run:
+            await self._told(actor, Action.CANCEL, selection, report)
+        return report
+
+    async def pause(self, actor: Actor, sink: str) -> bool:
+        """Start no more attempts at *sink*; return whether that changed anything."""
+        changed = await self.operations.pause(sink, by=actor.called)
+        await self.auditor.note(actor, Action.PAUSE, sink, changed=changed)
+        return changed
+
+    async def resume(self, actor: Actor, sink: str) -> bool:
+        """Go on with *sink* at once; return whether anything kept it."""
+        changed = await self.operations.resume(sink)
+        await self.auditor.note(actor, Action.RESUME, sink, changed=changed)
+        return changed
+
+    async def reset(self, actor: Actor, sink: str) -> bool:
+        """Close the breaker of *sink*, and leave it paused if it is; return whether it was open."""
+        changed = await self.operations.reset(sink)
+        await self.auditor.note(actor, Action.RESET, sink, changed=changed)
+        return changed
+
+    async def test(self, actor: Actor, sink: str) -> Sequence[Finding]:
+        """Return what is in the way of *sink*; nothing is written anywhere."""
+        self.operations.known(sink)
+        findings = await self.look(sink)
+        await self.auditor.note(actor, Action.SINK_TEST, sink, ok=all(finding.ok for finding in findings))
+        return findings
+
+    async def reveal(self, actor: Actor, delivery_id: str, what: str) -> None:
+        """Write down that *actor* sees personal data of a delivery: its `body` or its `records`."""
+        await self.auditor.note(actor, Action.PII_REVEALED, delivery_id, what=what)
+
+    async def _told(
+        self, actor: Actor, action: Action, selection: Selection, report: Report, *, forced: bool = False
+    ) -> None:
+        # What is not known by us could be anything, a person's address too.
+        known = [one for one in selection.ids if one not in set(report.unknown)]
+        target = known[0] if len(known) == 1 else None
+        counts = {f"count_{name}": count for name, count in report.results.items()}
+        await self.auditor.note(
+            actor, action, target, **_asked(selection), records=report.records, all=forced, **counts
+        )  # fmt: skip
+
+
+def _asked(selection: Selection) -> dict[str, int | str]:
+    """Return what was asked for, without its values: a filter may name a person."""
+    of = "deliveries" if isinstance(selection.where, DeliveryFilter) else "tasks"
+    asked: dict[str, int | str] = {"of": of, "ids": len(selection.ids)}
+    names = [name for name in selection.where.__slots__ if getattr(selection.where, name) is not None]
+    names += ["person"] if selection.identifiers else []
+    if names:
+        asked["filters"] = ",".join(sorted(names))
+    if selection.sink is not None:
+        asked["sink"] = selection.sink
+    return asked
