@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from stibgate.cli.operate import Request
+from stibgate.cli.service import Way
 from tests.e2e.gateway import SUCCEEDED, Gateway, _become, _wait, configure, environment, push_body
 
 pytestmark = pytest.mark.e2e
@@ -289,11 +290,10 @@ def test_a_name_of_any_length_may_have_done_it(copy, came):
 def test_a_request_names_all_that_was_chosen():
     """The body that goes to the service says everything that the command line said."""
     chosen = dict.fromkeys(("sink", "source", "since", "until", "error", "job_id", "search_id", "person", "state"))
-    request = Request(None, {**chosen, "ids": (), "sink": "bad", "source": "push", "dry_run": True}, as_json=False,
-                      yes=False, offline=False)  # fmt: skip
+    request = Request(None, {**chosen, "ids": (), "sink": "bad", "source": "push", "dry_run": True}, Way(),
+                      as_json=False, yes=False)  # fmt: skip
     body = json.loads(json.dumps(request.body("tasks", state="dead")))
     assert body.pop("by").endswith(", by command")
     assert body == {
-        "of": "tasks", "ids": [], "filter": {"source": "push", "state": "dead"}, "sink": "bad", "all": False,
-        "dry_run": True,
+        "of": "tasks", "ids": [], "filter": {"source": "push", "state": "dead"}, "sink": "bad", "dry_run": True,
     }  # fmt: skip

@@ -199,7 +199,7 @@ def test_a_check_that_raises(frail, does, what, hint):
 
 def test_a_check_that_does_not_end(frail, monkeypatch):
     """A far side that does not answer in time is a finding."""
-    monkeypatch.setattr("stibgate.cli.sinks.ANSWER_MAX_S", 0.05)
+    monkeypatch.setattr("stibgate.app.looking.ANSWER_MAX_S", 0.05)
     ran = frail("hang")
     assert ran.code == 1
     assert "frail: not ok: no answer within 0.05 s" in ran.lines

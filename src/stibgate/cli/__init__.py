@@ -54,6 +54,7 @@ COMMANDS = {
     "doctor": _Entry("doctor", "doctor", "Find out what is wrong: signature, URL, clock, disk, key, sinks."),
     "db": _Entry("db", "db", "Look after the store."),
     "health": _Entry("health", "health", "Ask a running gateway whether it is ready."),
+    "openapi": _Entry("openapi", "openapi", "Print the OpenAPI 3.1 description of the admin API."),
     "version": _Entry("version", "version", "Print versions."),
 }
 

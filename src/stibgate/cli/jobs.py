@@ -10,8 +10,9 @@ import click
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.decisions import exit_code_of, print_decision
 from stibgate.cli.job_rows import print_job, read_decision, submitted_row, why
-from stibgate.cli.operate import actor, offline_option, operate, user
+from stibgate.cli.operate import actor, operate, user
 from stibgate.cli.output import chosen, open_ledger, print_rows, printable
+from stibgate.cli.service import Way, way_options
 from stibgate.domain.job import JobState
 from stibgate.errors import StibgateError, UsageError, VendorError, VendorUnavailable
 from stibgate.views.jobs import job_row
@@ -40,7 +41,7 @@ def jobs() -> None:
 @click.option("--dedupe-user", metavar="ID", help="Whose deliveries those are.  [default: the account's]")
 @click.option("--budget", metavar="NAME", help="Count it against [budgets.NAME]; without it nothing is checked.")
 @click.option("--yes", is_flag=True, help="Confirm a run above the budget's confirm_above.")
-@offline_option
+@way_options
 def submit(
     *,
     query: str,
@@ -54,7 +55,7 @@ def submit(
     dedupe_user: str | None,
     budget: str | None,
     yes: bool,
-    offline: bool,
+    way: Way,
 ) -> int:
     """Submit a search job for QUERY, and print its id.
 
@@ -87,7 +88,7 @@ def submit(
     if budget is not None:
         settings.budget(budget)
     done = operate(
-        settings, "/api/v1/jobs", body, _with_jobs(settings, do, asked), offline=offline
+        settings, "/api/v1/jobs", body, _with_jobs(settings, do, asked), way=way
     )  # fmt: skip
     decision = read_decision(done["decision"])
     if as_json:
@@ -171,8 +172,8 @@ def get(*, id_: str, config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 @click.option("--yes", is_flag=True, help="Confirm all pages of the searches that stopped as needs_confirmation.")
-@offline_option
-def reconcile(*, config: Path | None, as_json: bool, yes: bool, offline: bool) -> None:
+@way_options
+def reconcile(*, config: Path | None, as_json: bool, yes: bool, way: Way) -> None:
     """Ask Stibnite for every job that has not ended, now.
 
     What has ended comes in as a delivery, as its event would have. Searches that a budget stopped are tried again;
@@ -187,7 +188,7 @@ def reconcile(*, config: Path | None, as_json: bool, yes: bool, offline: bool) -
     settings, body = load(config).settings, {"confirmed": yes}
     asked = ReconcileBody.read(json.dumps(body))
     done = operate(
-        settings, "/api/v1/jobs/reconcile", body, _with_jobs(settings, do, asked), offline=offline
+        settings, "/api/v1/jobs/reconcile", body, _with_jobs(settings, do, asked), way=way
     )  # fmt: skip
     rows = done["data"]
     print_rows(rows, as_json=as_json, columns=("job_id", "page", "result"), empty="no job is open")
@@ -202,8 +203,8 @@ def reconcile(*, config: Path | None, as_json: bool, yes: bool, offline: bool) -
 @click.option("--job", "job_id", metavar="JOB_ID", help="The job that it became.  [default: none, it was not taken]")
 @click.option("--billed", type=int, metavar="N", help="What a job was billed that succeeded without saying so.")
 @config_option
-@offline_option
-def resolve(*, run_id: str, job_id: str | None, billed: int | None, config: Path | None, offline: bool) -> None:
+@way_options
+def resolve(*, run_id: str, job_id: str | None, billed: int | None, config: Path | None, way: Way) -> None:
     """Say what became of a run that is doubtful, lost, or succeeded without a bill.
 
     A run is doubtful when Stibnite's answer was lost: it may have become a job, so all that it may cost stays set
@@ -221,7 +222,7 @@ def resolve(*, run_id: str, job_id: str | None, billed: int | None, config: Path
     asked = ResolveBody.read(json.dumps(body))
     settings = load(config).settings
     done = operate(
-        settings, "/api/v1/jobs/resolve", body, _with_jobs(settings, do, asked), offline=offline
+        settings, "/api/v1/jobs/resolve", body, _with_jobs(settings, do, asked), way=way
     )  # fmt: skip
     click.echo(printable(done["result"]))
 

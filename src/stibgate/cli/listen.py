@@ -16,7 +16,8 @@ import click
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.direct import open_direct
 from stibgate.cli.event_stream import Event, events
-from stibgate.cli.output import base_url, cause, checked_url, printable
+from stibgate.cli.output import cause, printable
+from stibgate.cli.service import admin_option, service_at, token_option
 from stibgate.domain.units import parse_duration
 from stibgate.errors import PermissionRefused, ServiceUnreachable, StibgateError, UsageError
 from stibgate.views.words import counted
@@ -59,12 +60,8 @@ def _patience(_ctx: click.Context, _option: click.Parameter, text: str) -> float
 @click.option(
     "--retry-for", default="60s", show_default=True, callback=_patience, help="How long to try again when it is gone."
 )
-@click.option("--admin", "url", metavar="URL", help="Admin listener.  [default: server.admin_bind]")
-@click.option(
-    "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with an admin token.  [default: the one beside the store]",
-)
+@admin_option
+@token_option
 def listen(
     *,
     config: Path | None,
@@ -81,9 +78,11 @@ def listen(
 
     Exit code 69 when nobody answers, or the service is gone for longer than --retry-for; 77 when it refuses the token.
     """
+    from stibgate.config import load
+
     query = [(name, value) for name in _FILTERS for value in chosen[name]]
     query += [("level", level)] if level else []
-    base, token = _service(config, url, token_file)
+    base, token = service_at(lambda: load(config).settings, url, token_file)
     line = _Line(base, token, query, last, retry_for)
     show = _as_json if as_json else _as_text
     try:
@@ -93,22 +92,6 @@ def listen(
                 return
     except KeyboardInterrupt:
         click.echo(err=True)  # behind the terminal's ^C
-
-
-def _service(config: Path | None, url: str | None, token_file: Path | None) -> tuple[str, str]:
-    """Return where the service is, and the token for it; a configuration is read only when it is needed."""
-    base = None if url is None else checked_url(url)
-    token = None if token_file is None else token_file.read_text(encoding="utf-8").strip()
-    if base is None or token is None:
-        from stibgate.app.token import known_token
-        from stibgate.config import load
-
-        settings = load(config).settings
-        base = base or base_url(settings.server.admin_address)
-        token = token or known_token(settings.storage.path)
-    if not token.isascii() or not token.isprintable() or not token:
-        raise PermissionRefused("the admin token is not one line of ASCII", hint="Check --token-file.")
-    return base, token
 
 
 def _as_json(text: str) -> None:

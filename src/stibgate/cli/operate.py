@@ -23,11 +23,13 @@ import click
 
 from stibgate.cli.context import config_option, json_option
 from stibgate.cli.direct import open_direct
-from stibgate.cli.output import base_url, cause
+from stibgate.cli.output import cause
+from stibgate.cli.service import Way, service_at, way_options
 from stibgate.cli.times import time_option
 from stibgate.domain.access import Principal, Role
 from stibgate.domain.audit import Actor
 from stibgate.errors import (
+    Busy,
     PermissionRefused,
     ServiceUnreachable,
     StibgateError,
@@ -50,9 +52,6 @@ COMMANDS_WAIT_S = 60.0
 COMMANDS_PAUSE_S = 0.05
 
 
-offline_option = click.option("--offline", is_flag=True, help="Never ask a running service; fail when there is one.")
-
-
 def selection_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add what says which deliveries or tasks are meant, and how the command behaves; passes them as *chosen*."""
     options: list[Callable[[Any], Any]] = [
@@ -69,12 +68,12 @@ def selection_options(command: Callable[..., R]) -> Callable[..., R]:
         click.option("--person", metavar="WHO", help="An id, e-mail address, phone number or LinkedIn URL."),
         click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
         click.option("--yes", is_flag=True, help="Do not ask."),
-        offline_option,
+        way_options,
     ]
 
     @functools.wraps(command)
-    def wrapped(*, config: Path | None, as_json: bool, yes: bool, offline: bool, **chosen: Any) -> R:
-        return command(Request(config, chosen, as_json=as_json, yes=yes, offline=offline))
+    def wrapped(*, config: Path | None, as_json: bool, yes: bool, way: Way, **chosen: Any) -> R:
+        return command(Request(config, chosen, way, as_json=as_json, yes=yes))
 
     return functools.reduce(lambda inner, option: option(inner), reversed(options), wrapped)
 
@@ -85,17 +84,17 @@ class Request:
     Args:
         config: The configuration's path.
         chosen: The options of `selection_options`, and those that the command has beside them.
+        way: To the service, or to the store.
         as_json: Whether the report is printed as JSON.
         yes: Whether nobody is asked.
-        offline: Whether a running service is an error.
     """
 
-    def __init__(self, config: Path | None, chosen: dict[str, Any], *, as_json: bool, yes: bool, offline: bool) -> None:
+    def __init__(self, config: Path | None, chosen: dict[str, Any], way: Way, *, as_json: bool, yes: bool) -> None:
         self.config = config
         self.chosen = chosen
+        self.way = way
         self.as_json = as_json
         self.yes = yes
-        self.offline = offline
 
     @property
     def unlimited(self) -> bool:
@@ -143,7 +142,7 @@ class Request:
             f"/api/v1/{call}",
             body,
             with_acts(settings, lambda acts: _locally(settings, acts, call, body)),
-            offline=self.offline,
+            way=self.way,
         )
 
 
@@ -166,30 +165,29 @@ def operate(
     body: dict[str, Any] | None,
     locally: Callable[[], Coroutine[Any, Any, dict[str, Any]]],
     *,
-    offline: bool,
+    way: Way,
 ) -> dict[str, Any]:
     """Return what *locally* returns on the store itself, or what the service that has the store answers to *path*.
 
     Raises:
-        StoreLocked: A service runs, and *offline* says not to ask it.
+        StoreLocked: A service runs, and *way* says not to ask it.
         ServiceUnreachable: Somebody has the store, and does not answer.
     """
-    from stibgate.app.token import known_token
     from stibgate.log import configure
 
     configure(level="error", stream=sys.stderr.buffer)  # what is done is printed; a service would log it
     deadline_s = time.monotonic() + COMMANDS_WAIT_S
-    while True:
+    while way.url is None:
         try:
             return asyncio.run(locally())
         except StoreLocked as error:
             if not error.for_a_moment or time.monotonic() > deadline_s:
-                if offline:
+                if way.offline:
                     raise
                 break
         time.sleep(COMMANDS_PAUSE_S)
-    url = base_url(settings.server.admin_address)
-    return _post(f"{url}{path}", body, token=known_token(settings.storage.path))
+    url, token = service_at(lambda: settings, way.url, way.token_file)
+    return _post(f"{url}{path}", body, token=token)
 
 
 async def _locally(settings: "Settings", acts: "Acts", call: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -242,9 +240,11 @@ def _refused(error: urllib.error.HTTPError) -> StibgateError:
         title, hint = str(told["title"]), str(told.get("hint", ""))
     except (OSError, ValueError, KeyError, TypeError):
         return ServiceUnreachable(f"{error.url} answered {error.code}", hint=_OTHER)
-    if error.code in {401, 403}:
-        return PermissionRefused(f"the service at {error.url} takes another admin token than this store's", hint=_OTHER)
-    kind = {400: UsageError, 413: UsageError, 503: StoreUnavailable}.get(error.code, StibgateError)
+    if error.code == 401:
+        return PermissionRefused(f"the service at {error.url} takes another admin token than this one", hint=_OTHER)
+    if error.code == 403:
+        return PermissionRefused(title, hint=hint)
+    kind = {400: UsageError, 413: UsageError, 429: Busy, 503: StoreUnavailable}.get(error.code, StibgateError)
     refused = kind(title, hint=hint)
     if isinstance(told.get("exit_code"), int):
         refused.exit_code = told["exit_code"]

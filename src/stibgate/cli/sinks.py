@@ -12,8 +12,9 @@ from urllib.parse import quote
 import click
 
 from stibgate.cli.context import config_option, json_option
-from stibgate.cli.operate import actor, offline_option, operate, user, with_acts
+from stibgate.cli.operate import actor, operate, user, with_acts
 from stibgate.cli.output import print_rows, printable
+from stibgate.cli.service import Way, way_options
 from stibgate.domain.circuit import CircuitState, SinkState
 from stibgate.errors import EXIT_FAILED, NoStore, UsageError
 
@@ -68,34 +69,34 @@ def _in_short(state: Mapping[str, Any]) -> str:
 @sinks.command()
 @click.argument("name")
 @config_option
-@offline_option
-def pause(*, name: str, config: Path | None, offline: bool) -> None:
+@way_options
+def pause(*, name: str, config: Path | None, way: Way) -> None:
     """Start no more attempts at NAME: its tasks are kept as `paused` until it is resumed."""
-    changed = _change(name, "pause", config, offline=offline)
+    changed = _change(name, "pause", config, way=way)
     click.echo(f"{name} is paused; its tasks wait" if changed else f"{name} was paused already")
 
 
 @sinks.command()
 @click.argument("name")
 @config_option
-@offline_option
-def resume(*, name: str, config: Path | None, offline: bool) -> None:
+@way_options
+def resume(*, name: str, config: Path | None, way: Way) -> None:
     """Go on with NAME at once, whether it was paused or left alone after failures."""
-    changed = _change(name, "resume", config, offline=offline)
+    changed = _change(name, "resume", config, way=way)
     click.echo(f"{name} goes on" if changed else f"nothing kept {name}")
 
 
 @sinks.command()
 @click.argument("name")
 @config_option
-@offline_option
-def reset(*, name: str, config: Path | None, offline: bool) -> None:
+@way_options
+def reset(*, name: str, config: Path | None, way: Way) -> None:
     """Close the circuit breaker of NAME, which was left alone after failures; a pause stays as it is."""
-    changed = _change(name, "reset", config, offline=offline)
+    changed = _change(name, "reset", config, way=way)
     click.echo(f"the breaker of {name} is closed" if changed else f"the breaker of {name} was closed already")
 
 
-def _change(name: str, verb: str, config: Path | None, *, offline: bool) -> bool:
+def _change(name: str, verb: str, config: Path | None, *, way: Way) -> bool:
     from stibgate.config import load
 
     async def work(acts: "Acts") -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _change(name: str, verb: str, config: Path | None, *, offline: bool) -> bool
     by = f"{user()}, by command"
     path = f"/api/v1/sinks/{quote(name, safe='')}/{verb}?by={quote(by)}"
     settings = load(config).settings
-    return bool(operate(settings, path, None, with_acts(settings, work), offline=offline)["changed"])
+    return bool(operate(settings, path, None, with_acts(settings, work), way=way)["changed"])
 
 
 @sinks.command()

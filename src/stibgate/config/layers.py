@@ -22,6 +22,7 @@ from stibgate.errors import PermissionRefused, Problem
 
 PREFIX = "STIBGATE_"
 CONFIG_VARIABLE = "STIBGATE_CONFIG"
+TOKEN_VARIABLE = "STIBGATE_TOKEN_FILE"  # noqa: S105  (where a command finds its admin token)
 SYSTEM_FILE = Path("/etc/stibgate/config.toml")
 
 ENVIRONMENT = "environment"
@@ -141,7 +142,7 @@ def environment_layers(environ: Mapping[str, str], names: shape.Names, found: Fo
     """
     plain, files = Layer(ENVIRONMENT), Layer(ENVIRONMENT)
     for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+        if not variable.startswith(PREFIX) or variable in {CONFIG_VARIABLE, TOKEN_VARIABLE}:
             continue
         place = Place(ENVIRONMENT, variable)
         bare = variable.removesuffix(_FILE)
