@@ -23,6 +23,8 @@ from typing import Any, BinaryIO, Literal, Protocol, cast
 import structlog
 from pydantic_core import to_json
 
+from stibgate.domain.trace import CURRENT
+
 LogFormat = Literal["auto", "json", "console", "ecs"]
 EventDict = MutableMapping[str, Any]
 
@@ -207,6 +209,8 @@ def _line(_logger: object, method: str, event: EventDict) -> EventDict:
         "event": event.pop("event"),
         "service": SERVICE,
     }
+    if (trace := CURRENT.get()) is not None:
+        line["trace_id"], line["span_id"] = trace.trace_id, trace.span_id
     dropped = []
     if event.get("exc_info"):
         line["exception"] = _places(event["exc_info"])

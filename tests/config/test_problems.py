@@ -89,7 +89,7 @@ def test_unknown_variable(problems, whole, variable, allowed):
 @pytest.mark.parametrize(
     ("table", "line"),
     [
-        ("[tracing]\nurl = 'x'", "config.toml:1  tracing  no such key; there are server, storage"),
+        ("[telemetry]\nurl = 'x'", "config.toml:1  telemetry  no such key; there are server, storage"),
         ("[[rotes]]\nto = ['x']", "config.toml:1  rotes  no such key; did you mean routes?"),
         ("[server.limits]\nrates = '1/s'", "config.toml:2  server.limits.rates  no such key; did you mean rate?"),
         ("model_config = 1", "config.toml:1  model_config  no such key"),

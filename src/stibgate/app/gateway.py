@@ -24,6 +24,7 @@ from stibgate.app.parts import (
     now_ms,
     operations_of,
     readback_of,
+    tracing_of,
 )
 from stibgate.app.reload import Means, Reloader, ReloadStatus, Wish
 from stibgate.app.systemd import ADMIN, PUBLIC, Supervision, check_admin
@@ -32,7 +33,7 @@ from stibgate.domain.delivery import Admission, Delivery
 from stibgate.errors import EXIT_TEMPORARY, StoreError, StoreUnavailable
 from stibgate.log import add_listener, as_json, set_level
 from stibgate.normalise import Rules, warm
-from stibgate.pipeline.dispatch import Dispatcher, Outlet
+from stibgate.pipeline.dispatch import Dispatcher, Outlet, untraced
 from stibgate.pipeline.fanout import Fanout, Readback
 from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.refusals import Refusals
@@ -119,6 +120,10 @@ class Gateway:
 
     async def _start(self) -> None:
         server = self.settings.server
+        self._tracing = tracing_of(self.settings)
+        if self._tracing is not None:
+            self.audience.add(self._tracing.observe)
+            self._stack.push_async_callback(self._tracing.close)
         self._feed = Feed(encode=as_json, run=f"{now_ms():x}", clock_s=asyncio.get_running_loop().time)
         self._stack.callback(add_listener(self._feed))
         self._store = self._open_store()
@@ -159,7 +164,8 @@ class Gateway:
         )
         self._stack.push_async_callback(self._stop_worker)
         self._stack.push_async_callback(self._stop_buying)
-        self._public = public_runner(self._receiver.handle, keepalive_s=server.keepalive)
+        handle = self._receiver.handle if self._tracing is None else self._tracing.around(self._receiver.handle)
+        self._public = public_runner(handle, keepalive_s=server.keepalive)
         self.url = await listen(self._public, server.bind_address, "server.bind", self._stack, given=given.get(PUBLIC))
         # The libraries that normalise take a quarter of a second to load; answers need not wait for them.
         await asyncio.to_thread(warm)
@@ -248,6 +254,7 @@ class Gateway:
             jitter=_DICE.random,
             hash_key=self._store.hash_key,
             observe=self.audience.tell,
+            within=untraced if self._tracing is None else self._tracing.attempt,
         )
 
     def _make_fanout(self, settings: Settings, outlets: Mapping[str, Outlet]) -> Fanout:
@@ -348,6 +355,7 @@ class Gateway:
             writes_waiting=lambda: self._store.writes_waiting,
             leases=lambda: self._worker.running,
             ready=self._health.ready,
+            spans=lambda: {} if self._tracing is None else self._tracing.counts,
         )
 
     async def _tell_supervisor(self) -> None:

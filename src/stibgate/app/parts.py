@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import uuid_utils
 
@@ -21,6 +22,9 @@ from stibgate.stores import Memories
 from stibgate.stores.sqlite import SqliteStore
 from stibgate.web.limits import RateLimiter
 from stibgate.web.receiver import ReceiverSettings
+
+if TYPE_CHECKING:
+    from stibgate.app.tracing import Tracing
 
 OPEN_FOR_MAX_S = 600.0
 """Up to here a breaker's time doubles, unless it begins with more."""
@@ -188,3 +192,13 @@ def intake_of(
         drafts=drafts_of(settings),
         on_admitted=on_admitted,
     )
+
+
+def tracing_of(settings: Settings) -> "Tracing | None":
+    """Return what makes spans; None, and nothing is loaded for it, unless tracing is on."""
+    if not settings.tracing.enabled:
+        return None
+    from stibgate.app.tracing import Tracing  # noqa: PLC0415  (an extra, which is not installed everywhere)
+
+    host = urlsplit(settings.server.public_url).hostname or settings.server.bind_address[0]
+    return Tracing(settings.tracing, host=host)

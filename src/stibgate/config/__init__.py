@@ -22,6 +22,7 @@ from stibgate.config.model import (
     StibniteSettings,
     StorageSettings,
     TheHogSettings,
+    TracingSettings,
 )
 from stibgate.config.rendering import SettingRow, as_text, json_schema, masked, setting_rows
 from stibgate.config.shape import dotted
@@ -44,6 +45,7 @@ __all__ = [
     "StibniteSettings",
     "StorageSettings",
     "TheHogSettings",
+    "TracingSettings",
     "as_text",
     "changes",
     "dotted",

@@ -5,6 +5,7 @@ other field is wrong, and one reading of the configuration names every problem.
 """
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -51,6 +52,7 @@ def check(tree: Tree, report: Reporter) -> None:
     _check_folders(tree, report)
     _check_region(tree, report)
     _check_vendors(tree, report)
+    _check_tracing(tree, report)
 
 
 def notices(settings: Settings) -> Iterator[str]:
@@ -75,6 +77,26 @@ def notices(settings: Settings) -> Iterator[str]:
     jobs = [name for name, source in settings.sources.items() if source.kind == "stibnite_jobs"]
     if settings.stibnite.api_key is not None and len(jobs) > 1:
         yield f"stibnite: jobs that are asked for come in as those of sources.{jobs[0]}, the first of {len(jobs)}"
+
+
+def _check_tracing(tree: Tree, report: Reporter) -> None:
+    tracing = tree.get("tracing")
+    if not isinstance(tracing, Mapping) or tracing.get("enabled") is not True:
+        return
+    if not all(map(_is_installed, _TRACING)):
+        report.add(
+            ("tracing", "enabled"), "needs an extra that is not installed: pip install 'stibgate[otel]'", show=False
+        )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # nor is what it is a part of
+        return False
+
+
+_TRACING = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
 def _check_proof(name: str, source: Tree, report: Reporter) -> None:

@@ -155,6 +155,13 @@ def _api_base_url(text: str) -> str:
     return _public_url(text)
 
 
+def _collector_url(text: str) -> str:
+    plain = text.isascii() and text.isprintable() and not any(mark in text for mark in " ?#@\\[")
+    if not plain or not re.match(r"https?://[^/:]", text):
+        raise ValueError('must be a URL without user name and query, such as "http://127.0.0.1:4318/v1/traces"')
+    return text
+
+
 def _amount(value: object) -> Decimal:
     allowed = f"must be a number from 0 with at most {PLACES_MAX} digits behind the point, for example 500"
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
@@ -180,6 +187,7 @@ _AsFingerprint = PlainSerializer(lambda secret: mask(secret.get_secret_value()),
 Token = Annotated[SecretStr, AfterValidator(_check_token), _AsFingerprint]
 Key = Annotated[SecretStr, AfterValidator(_check_key), _AsFingerprint]
 """A vendor's API key."""
+CollectorUrl = Annotated[str, AfterValidator(_collector_url)]
 ApiBaseUrl = Annotated[str, AfterValidator(_api_base_url)]
 Amount = Annotated[
     Decimal,

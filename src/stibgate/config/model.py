@@ -5,17 +5,19 @@ what one field can decide about itself: what two settings must agree on is in `c
 never hides a wrong pair.
 """
 
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, Strict, model_validator
 
 from stibgate.config.fields import (
     AdminToken,
     Amount,
     ApiBaseUrl,
     Bind,
+    CollectorUrl,
     HeaderName,
     HostName,
     Key,
@@ -237,6 +239,15 @@ class MetricsSettings(_Section):
     enabled: Annotated[bool, Strict()] = True
 
 
+class TracingSettings(_Section):
+    """`[tracing]`: spans of what comes and of what is forwarded, sent to a collector; needs the extra `otel`."""
+
+    enabled: Annotated[bool, Strict()] = False
+    endpoint: CollectorUrl = "http://127.0.0.1:4318/v1/traces"
+    sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    headers: Mapping[str, SecretStr] = Field(default_factory=dict)
+
+
 class Settings(_Section):
     """The whole configuration. It reads nothing by itself: `stibgate.config.load` does."""
 
@@ -253,6 +264,7 @@ class Settings(_Section):
     console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     _origins: Origins = PrivateAttr(default=Origins())
 
     @property

@@ -54,6 +54,7 @@ class Delivery:
             was asked for, the same event at any other source of the account's events.
         billed: How many records the vendor says it billed for it; None when it does not say.
         known_job: Whether it counts only when its job is in the ledger; else it is quarantined as `job_unknown`.
+        trace: The `traceparent` of the span in which it came; None when nothing is traced.
     """
 
     delivery_id: str
@@ -77,6 +78,7 @@ class Delivery:
     other_keys: tuple[IdempotencyKey, ...] = ()
     billed: int | None = None
     known_job: bool = False
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,7 @@ class StoredDelivery:
         duplicates: How often the same key came again, conflicts included.
         conflicts: How many of those had another body.
         billed: How many records the vendor says it billed; None when it did not say.
+        trace: As in `Delivery`.
     """
 
     sequence: int
@@ -190,6 +193,7 @@ class StoredDelivery:
     duplicates: int
     conflicts: int
     billed: int | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -33,6 +34,14 @@ REFUSED_LINES_MAX = 25
 """Log lines about refused records for one attempt; all of them are in the store."""
 
 
+Within = Callable[[Task, StoredDelivery], AbstractContextManager[object]]
+
+
+def untraced(_task: Task, _delivery: StoredDelivery) -> AbstractContextManager[object]:
+    """Return a context that does nothing."""
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Outlet:
     """A configured sink and how patiently it is tried."""
@@ -52,6 +61,7 @@ class Dispatcher:
         jitter: Returns a random number from 0 to 1.
         hash_key: The store's, under which a person is named in the log.
         observe: Told of each attempt, and of what it means for the sink.
+        within: What an attempt is made in.
     """
 
     queue: Queue
@@ -60,11 +70,16 @@ class Dispatcher:
     jitter: Callable[[], float]
     hash_key: bytes = b""
     observe: Observe = unobserved
+    within: Within = untraced
 
     async def attempt(self, task: Task) -> None:
         """Make the attempt that *task* was leased for, and settle it."""
         started_ms = self.now_ms()
         owed = await self.queue.owed(task)
+        with self.within(task, owed.delivery):
+            await self._attempt(task, owed, started_ms)
+
+    async def _attempt(self, task: Task, owed: Owed, started_ms: int) -> None:
         settlement = await self._hand_over(task, owed)
         settled = await self.queue.settle(settlement, self.outlets[task.sink].policy.circuit)
         if settled is None:

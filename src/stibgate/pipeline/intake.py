@@ -17,6 +17,7 @@ import structlog
 from stibgate.domain.delivery import Admission, AdmissionStatus, Delivery, DeliveryState
 from stibgate.domain.event import QuarantineReason
 from stibgate.domain.fact import Proof
+from stibgate.domain.trace import CURRENT
 from stibgate.errors import AuthReason, DeliveryRefused, SignatureRefused, StoreTimeout, StoreUnavailable
 from stibgate.pipeline.drafts import UNKNOWN_EVENT, Drafts, answer_of
 from stibgate.pipeline.source import Auth, Source, StalePolicy
@@ -221,6 +222,8 @@ class Intake:
             evidence={name: values[0][:256] for name in source.id_headers if (values := lookup(name))},
             now_ms=now_ms,
         )
+        if (trace := CURRENT.get()) is not None:
+            delivery = replace(delivery, trace=trace.traceparent)
         admission = await self._inbox.admit(delivery, only_if_new=delivery.stale)
         if delivery.stale and admission.duplicate:
             raise SignatureRefused(AuthReason.STALE)

@@ -102,6 +102,7 @@ class MemoryStore(MemoryOffice, MemoryTallies):
             duplicates=0,
             conflicts=0,
             billed=delivery.billed,
+            trace=delivery.trace,
         )
         return Admission(delivery.delivery_id, repeat_of=repeat_of, records=delivery.records, job_unknown=unknown)
 

@@ -278,6 +278,7 @@ def m003_spending(db: Database) -> None:
 
 
 _OPERATING = """
+ALTER TABLE deliveries ADD COLUMN trace TEXT;
 CREATE INDEX deliveries_quarantined ON deliveries (state) WHERE state = 'quarantined';
 CREATE INDEX tasks_dead_of ON tasks (sink, state) WHERE state = 'dead';
 CREATE TABLE counts (
@@ -331,6 +332,7 @@ CREATE INDEX deliveries_body ON deliveries (body_sha256);
 def m004_operating(db: Database) -> None:
     """Add what operators look at and leave behind: counts per minute, refusals, the audit, keyed calls.
 
+    `deliveries.trace` is the `traceparent` of the span in which it came, where tracing is on.
     `counts.at` is the beginning of `span`, both in milliseconds; `value` adds up; see `domain.tally`.
     `rejections.last` describes the latest one, without its body, and `finding` why it was refused. `audit.chain` is
     the SHA-256 over the row and the chain before it.

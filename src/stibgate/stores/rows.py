@@ -21,7 +21,7 @@ TASK_COLUMNS = (
 DELIVERY_COLUMNS = (
     "sequence, delivery_id, source, state, reason, event_type, received_at, processed_at, body_sha256, body_bytes,"
     " records, issues, job_id, search_id, partner_customer_id, partner_user_id, authenticated_by, stale, evidence, via,"
-    " repeat_of, duplicates, conflicts, billed"
+    " repeat_of, duplicates, conflicts, billed, trace"
 )
 JOB_COLUMNS = (
     "sequence, run_id, job_id, state, asked, page, parent_job_id, chain, budget, budget_window, unit, estimated,"

@@ -22,8 +22,9 @@ _INSERT_KEY = "INSERT INTO idempotency_keys (key, delivery_id, expires_at) VALUE
 _TAKE_KEY = "UPDATE idempotency_keys SET delivery_id = ?, expires_at = ? WHERE key = ?"
 _INSERT_DELIVERY = """
 INSERT INTO deliveries (delivery_id, source, state, reason, event_type, received_at, body_sha256, body_bytes, records,
-  job_id, search_id, partner_customer_id, partner_user_id, authenticated_by, stale, evidence, via, repeat_of, billed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  job_id, search_id, partner_customer_id, partner_user_id, authenticated_by, stale, evidence, via, repeat_of, billed,
+  trace)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _FIRST = """
 SELECT k.delivery_id, k.expires_at, d.body_sha256, d.received_at, d.records, d.via
@@ -80,7 +81,7 @@ def _insert(db: Database, delivery: Delivery, *, repeat_of: str | None) -> Admis
             delivery.received_at_ms, delivery.body_sha256, len(delivery.body), delivery.records, delivery.job_id,
             delivery.search_id, delivery.partner_customer_id, delivery.partner_user_id, delivery.authenticated_by,
             delivery.stale, json.dumps(delivery.evidence) if delivery.evidence else "{}", delivery.via, repeat_of,
-            delivery.billed,
+            delivery.billed, delivery.trace,
         ),
     )  # fmt: skip
     db.execute("INSERT INTO bodies (sequence, body) VALUES (?, ?)", (cursor.lastrowid, delivery.body))

@@ -35,6 +35,7 @@ class Acknowledgement(web.Response):
             document["reason"] = receipt.reason
         self._document = json.dumps(document).encode()
         self._request_id = request_id
+        self.delivery_id = receipt.delivery_id
         self._written = False
         super().__init__(status=status)
 

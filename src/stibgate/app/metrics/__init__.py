@@ -18,7 +18,7 @@ from stibgate.app.metrics.counting import Names, Tally
 from stibgate.app.metrics.gauges import gauges_of
 from stibgate.app.metrics.lag import LoopLag
 from stibgate.app.metrics.state import StateReader
-from stibgate.app.metrics.tables import gauge, single
+from stibgate.app.metrics.tables import counter, gauge, single
 from stibgate.config import Settings
 from stibgate.domain.budget import Budget
 from stibgate.domain.fact import Fact
@@ -34,12 +34,14 @@ class Probes:
         writes_waiting: Operations that wait for the writer.
         leases: Attempts under way at each sink.
         ready: The checks of `/readyz`.
+        spans: What became of spans; empty while nothing is traced.
     """
 
     receiving: Callable[[], int]
     writes_waiting: Callable[[], int]
     leases: Callable[[], Mapping[str, int]]
     ready: Callable[[], Mapping[str, str]]
+    spans: Callable[[], Mapping[str, int]]
 
 
 class Meters(Collector):
@@ -106,6 +108,7 @@ class Meters(Collector):
         yield single("stibgate_event_loop_lag_seconds", self._lag.longest_s)
         yield single("stibgate_start_timestamp_seconds", self._started_s)
         yield gauge("stibgate_build_info", {(__version__, platform.python_version(), sqlite_version()): 1})
+        yield counter("stibgate_trace_spans_total", {(result,): count for result, count in probes.spans().items()})
         yield gauge("stibgate_secret_expiry_timestamp_seconds", _expiries(self._settings))
 
     def _budgets(self) -> list[Budget]:

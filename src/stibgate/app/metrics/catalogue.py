@@ -159,6 +159,7 @@ _PROCESS = (
     _gauge("stibgate_config_last_reload_successful", "1 unless the latest reload of the configuration was refused."),
     _gauge("stibgate_config_last_reload_success_timestamp_seconds", "When the configuration that applies was taken."),
     _gauge("stibgate_event_loop_lag_seconds", "The longest that a 1 s timer came late in the last minute."),
+    _counter("stibgate_trace_spans_total", "Spans by what became of them, while tracing is on.", "result"),
     _gauge("stibgate_metrics_state_timestamp_seconds", "When the figures that come from the store were read."),
 )
 

@@ -90,6 +90,15 @@ def gauge(name: str, rows: Mapping[Any, float]) -> Metric:
     return family
 
 
+def counter(name: str, rows: Mapping[Any, float]) -> Metric:
+    """Return the samples of counter *name*, which somebody else counts."""
+    metric = CATALOGUE[name]
+    family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in rows.items():
+        family.add_metric(labels, value)
+    return family
+
+
 def single(name: str, value: float) -> Metric:
     """Return the sample of gauge *name*, which has no labels."""
     return gauge(name, {(): value})

@@ -10,6 +10,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from stibgate.domain.task import Outcome, OutcomeKind
+from stibgate.domain.trace import CURRENT
 from stibgate.errors import SinkUnavailable
 from stibgate.sinks import Batch, Finding
 from stibgate.sinks.webhook import envelope
@@ -158,6 +159,8 @@ class WebhookSink:
             "accept-encoding": "identity",
             **envelope.signature_headers(self._receiver.secrets, body, message_id=message_id, unix_s=unix_s),
         }
+        if (trace := CURRENT.get()) is not None:
+            headers["traceparent"] = trace.traceparent
         if self._receiver.cloudevents:
             headers |= envelope.cloudevents_headers(batch.provenance, message_id)
         return body, headers
