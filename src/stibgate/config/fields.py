@@ -5,6 +5,7 @@ all it never repeats the value.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -155,6 +156,22 @@ def _api_base_url(text: str) -> str:
     return _public_url(text)
 
 
+def _header_lines(value: object) -> object:
+    """Return a table of headers; text has one `name: value` a line."""
+    if not isinstance(value, str):
+        return value
+    pairs = [line.partition(":") for line in value.splitlines() if line.strip()]
+    return {name.strip(): content.strip() for name, _, content in pairs}
+
+
+def _headers(headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+    for name, value in headers.items():
+        text = value.get_secret_value()
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name) or not text.isascii() or not text.isprintable() or not text:
+            raise ValueError('must be headers by their names, such as {"x-api-key" = "..."}')
+    return headers
+
+
 def _collector_url(text: str) -> str:
     plain = text.isascii() and text.isprintable() and not any(mark in text for mark in " ?#@\\[")
     if not plain or not re.match(r"https?://[^/:]", text):
@@ -187,6 +204,7 @@ _AsFingerprint = PlainSerializer(lambda secret: mask(secret.get_secret_value()),
 Token = Annotated[SecretStr, AfterValidator(_check_token), _AsFingerprint]
 Key = Annotated[SecretStr, AfterValidator(_check_key), _AsFingerprint]
 """A vendor's API key."""
+CollectorHeaders = Annotated[Mapping[str, SecretStr], BeforeValidator(_header_lines), AfterValidator(_headers)]
 CollectorUrl = Annotated[str, AfterValidator(_collector_url)]
 ApiBaseUrl = Annotated[str, AfterValidator(_api_base_url)]
 Amount = Annotated[

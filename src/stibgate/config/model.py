@@ -5,18 +5,18 @@ what one field can decide about itself: what two settings must agree on is in `c
 never hides a wrong pair.
 """
 
-from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, Strict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict, model_validator
 
 from stibgate.config.fields import (
     AdminToken,
     Amount,
     ApiBaseUrl,
     Bind,
+    CollectorHeaders,
     CollectorUrl,
     HeaderName,
     HostName,
@@ -245,7 +245,7 @@ class TracingSettings(_Section):
     enabled: Annotated[bool, Strict()] = False
     endpoint: CollectorUrl = "http://127.0.0.1:4318/v1/traces"
     sample: Annotated[float, Field(ge=0, le=1)] = 1.0
-    headers: Mapping[str, SecretStr] = Field(default_factory=dict)
+    headers: CollectorHeaders = Field(default_factory=dict)
 
 
 class Settings(_Section):
