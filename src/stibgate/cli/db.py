@@ -43,7 +43,7 @@ def migrate(*, config: Path | None) -> None:
     from stibgate.app import migrate_store
     from stibgate.config import load
 
-    applied = migrate_store(load(config).settings)
+    applied = migrate_store(load(config, only=["storage"]).settings)
     click.echo(f"applied {', '.join(applied)}" if applied else "the schema is current; nothing to do")
 
 
@@ -83,7 +83,7 @@ def backup(*, config: Path | None, as_json: bool, to: Path | None) -> None:
     from stibgate.app import back_up_store
     from stibgate.config import load
 
-    _print(_held_by(back_up_store(load(config).settings, to)), as_json=as_json)
+    _print(_held_by(back_up_store(load(config, only=["storage"]).settings, to)), as_json=as_json)
 
 
 @db.command()
@@ -101,7 +101,7 @@ def restore(*, file: Path, config: Path | None, as_json: bool, dry_run: bool, ye
     from stibgate.app import restore_store
     from stibgate.config import load
 
-    settings = load(config).settings
+    settings = load(config, only=["storage"]).settings
     if not (dry_run or yes):
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("this would replace the store; nothing was changed", hint="--yes does it.")

@@ -25,7 +25,7 @@ def health(*, config: Path | None, as_json: bool, url: str | None, timeout: floa
     if url is None:
         from stibgate.config import load
 
-        url = base_url(load(config).settings.server.admin_address)
+        url = base_url(load(config, only=["server"]).settings.server.admin_address)
     else:
         url = checked_url(url)
     document = ask(url, timeout)

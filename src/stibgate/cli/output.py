@@ -26,7 +26,7 @@ def open_ledger(config: Path | None, *, older: bool = False) -> Iterator[Ledger]
     from stibgate.config import load
     from stibgate.stores.connection import classify
 
-    with closing(open_store_ledger(load(config).settings, older=older)) as ledger:
+    with closing(open_store_ledger(load(config, only=["storage"]).settings, older=older)) as ledger:
         try:
             yield ledger
         except Exception as error:

@@ -1,7 +1,7 @@
 """Reads the configuration from everywhere it may stand, and says everything that is wrong with it at once."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,11 @@ class Loaded:
 
 
 def load(
-    path: Path | None = None, *, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+    path: Path | None = None,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    only: Collection[str] = (),
 ) -> Loaded:
     """Return the configuration: flags over environment over files it names over credentials over the file.
 
@@ -67,6 +71,8 @@ def load(
             which the last two need not exist.
         flags: Dotted key path to value, such as `{"server.bind": "127.0.0.1:0"}`; None values are left out.
         environ: The environment; by default that of the process.
+        only: The sections that matter to the caller; all others have their defaults, whatever is wrong with them. Who
+            looks at the store, or puts one back, need not have the secrets that only the service is given.
 
     Raises:
         ConfigError: With every problem, in the order of the file.
@@ -86,14 +92,15 @@ def load(
         credential_layer(environ.get("CREDENTIALS_DIRECTORY"), names, found),
         file,
     )
-    tree = merge(layers)
+    tree = {section: values for section, values in merge(layers).items() if not only or section in only}
     report = Reporter(tree, layers)
-    for problem in found.problems:
-        report.note(problem)
     settings, errors = _validate(tree)
     for error in errors:
         report.translate(error)
-    checks.check(tree, report)
+    if not only:
+        for problem in found.problems:
+            report.note(problem)
+        checks.check(tree, report)
     problems = report.problems()
     if problems or settings is None:
         raise ConfigError(problems)
