@@ -5,6 +5,7 @@ import json
 import pytest
 
 from stibgate.domain.access import Role
+from stibgate.web.console.screen import ticked
 from tests.web.console.annex import BAD, INJECTED, refused
 
 
@@ -65,3 +66,8 @@ async def test_nothing_of_a_stranger_is_markup(annex):
     assert "onerror=alert(1)" in page.words
     for bad in INJECTED:
         assert bad not in page.text.replace(page.csrf, "")
+
+
+def test_commands_in_a_sentence_are_code():
+    """What stands between backticks is code, and nothing in it or beside it is markup."""
+    assert ticked("run `a <b>` & `c`") == "run <code>a &lt;b&gt;</code> &amp; <code>c</code>"

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from stibgate.domain.instant import from_rfc3339, to_rfc3339
 
@@ -47,7 +47,14 @@ class Screen:
         )
         self._jinja.globals["static"] = self._static
         self._jinja.filters.update(
-            ago=self._ago, utc=to_rfc3339, span=span, counted=counted, size=size, number=number, pretty=_pretty
+            ago=self._ago,
+            utc=to_rfc3339,
+            span=span,
+            counted=counted,
+            ticked=ticked,
+            size=size,
+            number=number,
+            pretty=_pretty,
         )
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
@@ -93,6 +100,12 @@ def span(ms: int) -> str:
         if ms < unit_ms * many:
             return f"{ms // unit_ms} {unit}"
     raise AssertionError("the last step has no end")
+
+
+def ticked(text: str) -> Markup:
+    """Return a sentence of ours with what stands between backticks as code."""
+    parts = (escape(_visible(part)) for part in text.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def counted(count: int, noun: str) -> str:

@@ -12,8 +12,10 @@
     "sink.paused": "paused", "sink.circuit_opened": "open", "sink.circuit_closed": "closed",
   };
   const LEVELS = { warning: "waiting", error: "failed", critical: "failed" };
-  const SHOWN = ["timestamp", "level", "event", "service", "source", "sink", "event_type", "delivery_id", "hint", "request_id",
-    "task_id", "trace_id", "span_id"];
+  // In columns of their own, put first, or of no use to who reads along.
+  const SHOWN = ["timestamp", "level", "event", "service", "source", "sink", "event_type", "records", "outcomes", "reason",
+    "error", "delivery_id", "hint", "request_id", "task_id", "trace_id", "span_id", "http_status", "client_ip", "body_bytes",
+    "authenticated_by", "partner_customer_id"];
 
   const one = (id) => document.getElementById(id);
   const root = one("live");
@@ -53,16 +55,25 @@
     return String(value);
   }
 
+  function named(name, value) {
+    const unit = /_(ms|s|bytes)$/.exec(name);
+    const words = (unit ? name.slice(0, unit.index) : name).replaceAll("_", " ");
+    return unit ? `${words} ${Math.round(Number(value))} ${unit[1]}` : `${words} ${said(value)}`;
+  }
+
   function details(line) {
     const parts = [];
     if (line.event_type) parts.push(line.event_type);
+    if (line.outcomes) parts.push(said(line.outcomes));
+    else if (line.records) parts.push(line.records === 1 ? "1 record" : `${line.records} records`);
+    for (const name of ["reason", "error"]) if (line[name]) parts.push(said(line[name]));
     for (const [name, value] of Object.entries(line)) {
-      if (SHOWN.includes(name) || value === null || value === "") continue;
-      const text = said(value);
-      parts.push(["reason", "error", "outcomes"].includes(name) ? text : `${name.replaceAll("_", " ")} ${text}`);
+      const first = name === "attempt" && value === 1;
+      if (!SHOWN.includes(name) && !first && value !== null && value !== "" && value !== 0) parts.push(named(name, value));
     }
+    if (line.client_ip && !line.delivery_id) parts.push(`from ${line.client_ip}`);
     if (line.hint) parts.push(line.hint);
-    return parts.join(" · ");
+    return parts.join(" \u00b7 ");
   }
 
   function rowOf(line) {
