@@ -102,7 +102,7 @@ def _add_api(app: web.Application, parts: AdminParts, acts: Acts, grants: "_Gran
     )
     api = Api(
         settings=lambda: parts.settings,
-        read=parts.store.read,
+        read=parts.store.browse,
         acts=acts,
         office=parts.store,
         desk=lambda: parts.desk,

@@ -155,17 +155,17 @@ class Shelf:
         return self._store._pins
 
 
-async def make_office(aiohttp_client, **more) -> Office:
-    """Return an office with a delivery whose task is dead, and one whose task is delivered."""
+async def make_office(aiohttp_client, *, count=2, **more) -> Office:
+    """Return an office with a delivery whose task is dead, and *count* - 1 whose task is delivered."""
     clock, store, sink = Clock(), MemoryStore(), ScriptedSink(script=[SinkRejected("never")])
-    samples, names = await fill(store, clock, sink)
+    samples, names = await fill(store, clock, sink, count=count)
 
     async def read(query):
         return query(Shelf(store))
 
     app, acts = make_application(store, read, clock, **more)
     office = Office(await aiohttp_client(app), store, clock, acts, [one.body for one in samples], names)
-    assert office.states() == ["dead", "delivered"]
+    assert office.states()[:2] == ["dead", "delivered"]
     return office
 
 
