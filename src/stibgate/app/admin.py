@@ -75,12 +75,13 @@ def admin_application(parts: AdminParts) -> web.Application:
     acts = acts_of(lambda: parts.settings, parts.store, parts.operations)
     app.on_shutdown.append(lambda _: acts.bulks.close())
     live = LiveStream(parts.feed, lambda: _names(parts.settings))
-    _add_api(app, parts, acts, grants, live)
+    access = _access(parts, grants)
+    _add_api(app, parts, acts, access, live)
     console = ConsoleParts(
         settings=lambda: parts.settings,
         read=parts.store.browse,
-        operations=parts.operations,
-        grants=grants,
+        acts=acts,
+        access=access,
         ready=parts.ready,
         now_ms=now_ms,
         reading=parts.reload_status,
@@ -90,16 +91,20 @@ def admin_application(parts: AdminParts) -> web.Application:
     return app
 
 
-def _add_api(app: web.Application, parts: AdminParts, acts: Acts, grants: "_Grants", live: LiveStream) -> None:
-    """Add the API to *app*, and its door before everything else."""
+def _access(parts: AdminParts, grants: "_Grants") -> Access:
+    """Return who may come in; a wrong token counts whether a script or a person tries it."""
     server = parts.settings.server
-    access = Access(
+    return Access(
         grants,
         server.admin_address[0],
         lambda: parts.settings.console.hosts,
         Proxies(server.trusted_proxies),
         Throttle(now_ms),
     )
+
+
+def _add_api(app: web.Application, parts: AdminParts, acts: Acts, access: Access, live: LiveStream) -> None:
+    """Add the API to *app*, and its door before everything else."""
     api = Api(
         settings=lambda: parts.settings,
         read=parts.store.browse,

@@ -167,12 +167,12 @@ def _attempts(ledger: Ledger, task: Task, position: int | None) -> list[Line]:
             continue
         told = f", {_told(answered, position)}" if answered else ""
         error = f": {attempt.error}" if attempt.error and not (answered and attempt.signal is Signal.SPLIT) else ""
-        what = f"{task.sink}: attempt {attempt.number}: {_ENDS.get(attempt.signal, attempt.signal)}{told}{error}"
+        what = f"{task.sink}: attempt {attempt.number}: {ENDS.get(attempt.signal, attempt.signal)}{told}{error}"
         lines.append(Line(attempt.ended_at_ms, task.delivery_id, what))
     return lines
 
 
-_ENDS = {
+ENDS = {
     Signal.TAKEN: "delivered",
     Signal.SPLIT: "delivered in part",
     Signal.UNAVAILABLE: "failed, to be tried again",

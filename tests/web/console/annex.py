@@ -13,7 +13,7 @@ from stibgate.stores.memory import MemoryStore
 from stibgate.web.console import Console, ConsoleParts
 from stibgate.web.live import Feed, LiveStream
 from tests.pipeline.world import Clock, ids, to_sinks
-from tests.web.console.office import NOT_RELOADED, TOKENS, Office
+from tests.web.console.office import NOT_RELOADED, TOKENS, Office, access_of, acts_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLDER = "whsec_older9r8GKYqrTwjUPD8ILPZIo2LaLaS"
@@ -70,8 +70,8 @@ async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
     parts = ConsoleParts(
         settings=lambda: valid,
         read=read,
-        operations=operations,
-        grants=lambda: grants,
+        acts=acts_of(store, operations, clock),
+        access=access_of(grants, clock),
         ready=lambda: {"store": "ok"},
         now_ms=clock,
         reading=lambda: annex.reading,

@@ -18,12 +18,18 @@ from stibgate.config import Settings
 from stibgate.domain.access import Role, grant
 from stibgate.errors import SinkRejected
 from stibgate.log import as_json
+from stibgate.pipeline.acts import Acts
+from stibgate.pipeline.audit import Auditor
+from stibgate.pipeline.bulk import ENDED, Bulks
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.pipeline.operations import Operations
-from stibgate.stores import TaskFilter
+from stibgate.stores import AuditFilter, TaskFilter
 from stibgate.stores.memory import MemoryStore
+from stibgate.web.access import Access
 from stibgate.web.console import Console, ConsoleParts
 from stibgate.web.live import Feed, LiveStream
+from stibgate.web.proxies import Proxies
+from stibgate.web.throttle import Throttle
 from tests.pipeline.world import (
     POLICY,
     Clock,
@@ -73,7 +79,7 @@ class Office:
     client: TestClient
     store: MemoryStore
     clock: Clock
-    operations: Operations
+    acts: Acts
     deliveries: list[str]
     bodies: list[bytes]
     grants: list = field(default_factory=list)
@@ -100,6 +106,16 @@ class Office:
         session = re.match(rf"{COOKIE}=([^;]+);", page.headers["Set-Cookie"])[1]
         return Browser(self, {COOKIE: session})
 
+    async def settled(self, path):
+        """Return when the replay whose page is *path* has ended."""
+        bulk = self.acts.bulks.get(path.rpartition("/")[2])
+        async with asyncio.timeout(10):
+            while bulk.state not in ENDED:
+                await asyncio.sleep(0)
+
+    def audit(self):
+        return self.store.audit(AuditFilter(), limit=None)
+
     def states(self):
         return [str(task.state) for _, task in reversed(self.store.tasks(TaskFilter(), limit=None))]
 
@@ -119,23 +135,60 @@ class Browser:
 
     async def send(self, path, fields=(), *, headers=SAME_ORIGIN) -> Page:
         """POST a form with the session's token, unless *fields* has another."""
-        return await self.office.send(
-            path, {"csrf": await self.csrf(), **dict(fields)}, cookies=self.cookies, headers=headers
-        )
+        pairs = [(name, value) for name, value in (fields.items() if isinstance(fields, dict) else fields)]
+        token = [] if any(name == "csrf" for name, _ in pairs) else [("csrf", await self.csrf())]
+        return await self.office.send(path, token + pairs, cookies=self.cookies, headers=headers)
+
+
+def hidden_fields(page: Page, form=r'action="/replays"') -> list[tuple[str, str]]:
+    """Return the hidden fields of a page's form, but for the token."""
+    inside = re.search(rf"<form[^>]*{form}.*?</form>", page.text, re.DOTALL)[0]
+    pairs = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', inside)
+    return [(name, html.unescape(value)) for name, value in pairs if name != "csrf"]
 
 
 def _cookie(cookies):
     return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
 
 
-async def make_office(aiohttp_client, *, samples=()) -> Office:
-    """Return a console with a dead delivery, a delivered one, and those of *samples*."""
+def make_parts(**given) -> ConsoleParts:
+    """Return what the console is made of; what is not *given* cannot be used."""
+    settings = Settings.model_validate(SETTINGS)
+    usual = dict.fromkeys(ConsoleParts.__dataclass_fields__)
+    known = {
+        "settings": lambda: settings,
+        "ready": lambda: {"store": "ok"},
+        "now_ms": Clock(),
+        "reading": lambda: NOT_RELOADED,
+    }
+    return ConsoleParts(**{**usual, **known, **given})
+
+
+def access_of(grants, clock) -> Access:
+    """Return a door that knows *grants*."""
+    return Access(lambda: grants, "127.0.0.1", lambda: (), Proxies(()), Throttle(clock))
+
+
+def acts_of(store, operations, clock) -> Acts:
+    """Return what people can do, with the audit in *store*."""
+    auditor = Auditor(store, clock)
+
+    async def look(sink):
+        return ()
+
+    return Acts(operations, auditor, Bulks(operations, auditor, ids("rpl")), look)
+
+
+MORNING = (delivery(records=2, serial=1), delivery(records=2, serial=2))
+
+
+async def make_office(aiohttp_client, *, samples=MORNING) -> Office:
+    """Return a console with the deliveries of *samples*; of the first one the sink takes nothing."""
     clock, store, sink = Clock(), MemoryStore(), ScriptedSink(script=[SinkRejected("the sink said no")])
     intake, fanout = make_intake(store, now_ms=clock), make_fanout(store, ["drop"], now_ms=clock)
     dispatcher = make_dispatcher(store, {"drop": Outlet(sink, POLICY)}, now_ms=clock)
-    every = [delivery(records=2, serial=1), delivery(records=2, serial=2), *samples]
     names = []
-    for one in every:
+    for one in samples:
         names.append((await admit(intake, one)).delivery_id)
         while await fanout.run_once():
             pass
@@ -148,20 +201,11 @@ async def make_office(aiohttp_client, *, samples=()) -> Office:
     operations = Operations(
         store, read, to_sinks("drop"), ("drop", "crm"), now_ms=clock, new_id=ids("new"), wake=lambda: None
     )
-    settings = Settings.model_validate(SETTINGS)
+    acts = acts_of(store, operations, clock)
     grants = [grant(f"{role}-person", role, token) for role, token in TOKENS.items()]
     app = web.Application()
     feed = Feed(encode=as_json, run="test", clock_s=asyncio.get_running_loop().time)
-    parts = ConsoleParts(
-        settings=lambda: settings,
-        read=read,
-        operations=operations,
-        grants=lambda: grants,
-        ready=lambda: {"store": "ok"},
-        now_ms=clock,
-        reading=lambda: NOT_RELOADED,
-        live=LiveStream(feed, lambda: {"source": ["push", "jobs"], "sink": ["drop", "crm"]}),
-    )
-    Console(parts).add_to(app)
+    live = LiveStream(feed, lambda: {"source": ["push", "jobs"], "sink": ["drop", "crm"]})
+    Console(make_parts(read=read, acts=acts, access=access_of(grants, clock), now_ms=clock, live=live)).add_to(app)
     client = await aiohttp_client(app, cookie_jar=DummyCookieJar())
-    return Office(app, client, store, clock, operations, names, [one.body for one in every], grants)
+    return Office(app, client, store, clock, acts, names, [one.body for one in samples], grants)

@@ -3,8 +3,9 @@
 import pytest
 
 from stibgate.domain.access import Role
-from stibgate.web.console.security import FAILURES_MAX, local_path
+from stibgate.web.console.security import local_path
 from stibgate.web.console.session import SESSIONS_MAX, Sessions
+from stibgate.web.throttle import FAILURES_MAX
 from tests.web.console.office import COOKIE, SAME_ORIGIN, TOKENS
 
 
@@ -16,6 +17,7 @@ async def test_a_token_opens_every_page_until_logout(office):
     assert "viewer-person (viewer)" in page.words
     assert "test-eu" in page.words
     left = await browser.send("/logout")
+    assert [line.entry.action for line in office.audit()] == ["logout", "login"]
     assert (left.status, left.headers["Location"]) == (303, "/login")
     assert (await browser.open("/")).status == 303
 
@@ -88,7 +90,7 @@ async def test_guessing_is_slowed_down(office, lines):
         assert (await office.send("/login", {"token": "wrong"})).status == 403
     page = await office.send("/login", {"token": TOKENS[Role.ADMIN]})
     assert (page.status, page.headers["Retry-After"]) == (429, "60")
-    assert len(lines.of("audit.login_refused")) == FAILURES_MAX
+    assert len(lines.of("audit.token_refused")) == FAILURES_MAX
     assert TOKENS[Role.ADMIN] not in lines.text
     office.clock.advance(60)
     assert (await office.send("/login", {"token": TOKENS[Role.ADMIN]})).status == 303
@@ -96,7 +98,7 @@ async def test_guessing_is_slowed_down(office, lines):
 
 def test_sessions_are_bounded(office):
     """However often somebody logs in, memory does not grow: the oldest session ends."""
-    sessions = Sessions(lambda: office.grants, lifetime_s=60, now_ms=lambda: 0)
+    sessions = Sessions(lambda: office.grants, lifetime_s=lambda: 60, now_ms=lambda: 0)
     begun = [sessions.begin(TOKENS[Role.ADMIN])[0] for _ in range(SESSIONS_MAX + 1)]
     assert len(set(begun)) == SESSIONS_MAX + 1
     assert sessions.find(begun[0]) is None

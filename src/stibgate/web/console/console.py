@@ -7,20 +7,26 @@ import structlog
 from aiohttp import web
 
 from stibgate import __version__
+from stibgate.domain.audit import Actor
 from stibgate.domain.instant import to_rfc3339
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, EXIT_USAGE, PermissionRefused, StibgateError
+from stibgate.web.access import TOKEN_NAMES
 from stibgate.web.console.configuration import Configuration
+from stibgate.web.console.dead import Dead
+from stibgate.web.console.deliveries import Deliveries
+from stibgate.web.console.delivery import DeliveryPage
 from stibgate.web.console.help import Help
 from stibgate.web.console.live import Live
 from stibgate.web.console.login import Login
 from stibgate.web.console.overview import Overview
 from stibgate.web.console.page import ConsoleParts, Page, PageRefused, Room, Visit, check_query, go
+from stibgate.web.console.records import Records
 from stibgate.web.console.rejected import Rejected
+from stibgate.web.console.replays import Replays
 from stibgate.web.console.screen import Screen
 from stibgate.web.console.security import (
     FORM_BYTES_MAX,
     FORM_TYPE,
-    TOKEN_NAMES,
     cookie_name,
     require_csrf,
     require_same_origin,
@@ -31,7 +37,19 @@ from stibgate.web.console.sources import Sources
 
 log = structlog.get_logger("stibgate.console")
 
-ROOMS: Sequence[Callable[[ConsoleParts], Room]] = (Overview, Live, Rejected, Sources, Configuration, Help)
+ROOMS: Sequence[Callable[[ConsoleParts], Room]] = (
+    Overview,
+    Deliveries,
+    DeliveryPage,
+    Live,
+    Dead,
+    Replays,
+    Records,
+    Rejected,
+    Sources,
+    Configuration,
+    Help,
+)
 """In the order of the navigation."""
 
 FIELDS_MAX = 10_000
@@ -54,9 +72,10 @@ class Console:
     def __init__(self, parts: ConsoleParts) -> None:
         self._parts = parts
         self._screen = Screen(parts.now_ms)
-        lifetime_s = parts.settings().console.session
-        self._sessions = Sessions(parts.grants, lifetime_s=lifetime_s, now_ms=parts.now_ms)
-        self._login = Login(self._screen, self._sessions, parts.now_ms, self._common)
+        self._sessions = Sessions(
+            parts.access.grants, lifetime_s=lambda: parts.settings().console.session, now_ms=parts.now_ms
+        )
+        self._login = Login(self._screen, self._sessions, parts.access, parts.acts.auditor, self._common)
         self._pages = [page for room in ROOMS for page in room(parts).pages()]
 
     def add_to(self, app: web.Application) -> None:
@@ -83,7 +102,8 @@ class Console:
                 )
             check_query(page, request.query)
             form = {} if page.method == "GET" else await _form(request, session)
-            visit = Visit(request, self._screen, session, page, form, self._common(session, request, page))
+            actor = Actor(session.principal, self._parts.access.client(request))
+            visit = Visit(request, self._screen, session, page, form, actor, self._common(session, request, page))
             return await page.handle(visit)
 
         return self._open(answer)

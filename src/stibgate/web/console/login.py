@@ -6,13 +6,15 @@ from urllib.parse import parse_qs
 import structlog
 from aiohttp import web
 
+from stibgate.domain.audit import Action, Actor
 from stibgate.errors import PermissionRefused
+from stibgate.pipeline.audit import Auditor
+from stibgate.web.access import Access
 from stibgate.web.console.page import Page, PageRefused, go
 from stibgate.web.console.screen import Screen
 from stibgate.web.console.security import (
     FORM_BYTES_MAX,
     FORM_TYPE,
-    Throttle,
     cookie_name,
     drop_session_cookie,
     is_loopback,
@@ -34,14 +36,16 @@ class Login:
     Args:
         screen: Renders the form.
         sessions: Where sessions are kept.
-        now_ms: The clock.
+        access: Who may come in, and how often a wrong token is tried.
+        auditor: Told of who comes and goes.
         common: What every page shows.
     """
 
-    def __init__(self, screen: Screen, sessions: Sessions, now_ms: Callable[[], int], common: Common) -> None:
+    def __init__(self, screen: Screen, sessions: Sessions, access: Access, auditor: Auditor, common: Common) -> None:
         self._screen = screen
         self._sessions = sessions
-        self._throttle = Throttle(now_ms)
+        self._auditor = auditor
+        self._access = access
         self._common = common
 
     async def ask(self, request: web.Request) -> web.Response:
@@ -56,19 +60,19 @@ class Login:
         require_same_origin(request)
         form = await _fields(request)
         path = local_path(form.get("next"))
-        address = request.remote or ""
-        if wait_s := self._throttle.wait_s(address):
+        address = self._access.client(request)
+        if wait_s := self._access.throttle.wait_s(address):
             answer = self._page(request, path, f"Too many wrong tokens. Try again in {wait_s} s.", status=429)
             answer.headers["Retry-After"] = str(wait_s)
             return answer
         begun = self._sessions.begin(form.get("token", "").strip())
         if begun is None:
-            self._throttle.failed(address)
-            log.warning("audit.login_refused", client_ip=address)
+            self._access.throttle.failed(address)
+            log.warning("audit.token_refused", client_ip=address)
             return self._page(request, path, "That is no token of this service.", status=403)
         session_id, session = begun
         self._sessions.end(request.cookies.get(cookie_name(request), ""))
-        log.info("audit.login", reason=f"{session.principal.name} ({session.principal.role})", client_ip=address)
+        await self._auditor.note(Actor(session.principal, address), Action.LOGIN)
         answer = go(path)
         set_session_cookie(request, answer, session_id)
         return answer
@@ -81,6 +85,7 @@ class Login:
         if session is not None:
             require_csrf(session.csrf, (await _fields(request)).get("csrf", ""))
             self._sessions.end(session_id)
+            await self._auditor.note(Actor(session.principal, self._access.client(request)), Action.LOGOUT)
         answer = go("/login")
         drop_session_cookie(request, answer)
         return answer

@@ -2,30 +2,45 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 
 from stibgate.domain.circuit import SinkState
 from stibgate.domain.delivery import DeliveryState
+from stibgate.domain.stats import WINDOWS, SinkStats, Stats
 from stibgate.domain.task import TaskState
+from stibgate.errors import UsageError
 from stibgate.stores import DeliveryFilter, Ledger, TaskFilter
 from stibgate.web.console.page import ConsoleParts, Page, Visit
-from stibgate.web.console.screen import counted, number
+from stibgate.web.console.screen import counted, number, span
 
 PROBLEMS_MAX = 5
 OPEN = (TaskState.QUEUED, TaskState.LEASED, TaskState.WAITING, TaskState.PAUSED)
+DAY = "24h"
 
 
 @dataclass(frozen=True, slots=True)
 class SinkRow:
-    """One sink at a glance."""
+    """One sink at a glance.
+
+    Attributes:
+        state: `ok`, `paused`, `open`, `half_open`, or `gone` when the configuration has it no longer.
+        day: What it did in the last 24 hours.
+    """
 
     name: str
     state: str
     reason: str | None
     waiting: int
     dead: int
-    delivered: int
+    day: SinkStats
+
+    @property
+    def path(self) -> str:
+        """Where its own page is."""
+        return f"/sinks/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,72 +73,139 @@ class Figure:
     href: str
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the store says."""
+
+    day: Stats
+    sinks: Sequence[SinkRow]
+    problems: Sequence[Problem]
+
+
 class Overview:
-    """The page `/`."""
+    """The page `/`, and the numbers of its charts."""
 
     def __init__(self, parts: ConsoleParts) -> None:
         self._parts = parts
 
     def pages(self) -> Sequence[Page]:
-        """Return the overview."""
-        return [Page("/", self._show, "Overview", nav=True)]
+        """Return the overview and its charts."""
+        window = frozenset({"window"})
+        return [
+            Page("/", self._show, "Overview", nav=True, query=window),
+            Page("/charts.json", self._charts, "Charts", query=window),
+        ]
 
     async def _show(self, visit: Visit) -> web.Response:
-        names = tuple(self._parts.settings().sinks)
-        sinks, problems, quarantined = await self._parts.read(lambda ledger: _look(ledger, names))
-        health = [*self._health(sinks), *_sink_lines(sinks)] or [HealthLine("good", "All is well.")]
-        waiting, dead = sum(sink.waiting for sink in sinks), sum(sink.dead for sink in sinks)
-        figures = [
-            Figure("Waiting", number(waiting), counted(waiting, "task"), "/deliveries?state=processing"),
-            Figure("Dead", number(dead), counted(dead, "task"), "/dead"),
-            Figure("Quarantined", number(quarantined), "", "/deliveries?state=quarantined"),
-        ]
-        return visit.show("overview.html", health=health, figures=figures, sinks=sinks, problems=problems)
+        names, window = tuple(self._parts.settings().sinks), _window(visit)
+        look = await self._parts.read(partial(_look, names=names, now_ms=self._parts.now_ms()))
+        health = [*self._health(), *_sink_lines(look.sinks)] or [HealthLine("good", "All is well.")]
+        return visit.show(
+            "overview.html",
+            health=health,
+            figures=_figures(look),
+            sinks=look.sinks,
+            problems=look.problems,
+            window=window,
+            windows=[(name, visit.here(window=name)) for name in WINDOWS],
+        )
 
-    def _health(self, _sinks: Sequence[SinkRow]) -> Iterator[HealthLine]:
+    async def _charts(self, visit: Visit) -> web.Response:
+        length_ms, step_ms = WINDOWS[_window(visit)]
+        now_ms = self._parts.now_ms()
+        stats = await self._parts.read(
+            lambda ledger: ledger.stats(since_ms=now_ms - length_ms, until_ms=now_ms, step_ms=step_ms)
+        )
+        return web.json_response(_charts(stats))
+
+    def _health(self) -> Iterator[HealthLine]:
         for check, word in self._parts.ready().items():
             if word != "ok":
                 yield HealthLine("bad", f"{check.replace('_', ' ')}: {word}")
 
 
-def _look(ledger: Ledger, names: Sequence[str]) -> tuple[list[SinkRow], list[Problem], int]:
+def _window(visit: Visit) -> str:
+    window = visit.query.get("window", "1h")
+    if window not in WINDOWS:
+        raise UsageError(f"window {window!r} is none", hint=f"It is one of {', '.join(WINDOWS)}.")
+    return window
+
+
+def _look(ledger: Ledger, *, names: Sequence[str], now_ms: int) -> Look:
+    length_ms, step_ms = WINDOWS[DAY]
+    day = ledger.stats(since_ms=now_ms - length_ms, until_ms=now_ms, step_ms=step_ms)
     counts, states = ledger.task_counts(), ledger.sinks()
-    every = [*names, *(name for name in counts if name not in names)]
-    sinks = [_row(name, states.get(name, SinkState(name)), counts.get(name, {}), known=name in names) for name in every]
+    rows = [
+        _row(name, states.get(name, SinkState(name)), counts.get(name, {}), day, known=name in names)
+        for name in [*names, *(name for name in counts if name not in names)]
+    ]
+    return Look(day, rows, _problems(ledger))
+
+
+def _problems(ledger: Ledger) -> Sequence[Problem]:
+    """Return the latest things that need a person, newest first."""
     dead = [task for _, task in ledger.tasks(TaskFilter(state=TaskState.DEAD), limit=PROBLEMS_MAX)]
     kept = ledger.deliveries(DeliveryFilter(state=DeliveryState.QUARANTINED), limit=PROBLEMS_MAX)
-    problems = [Problem(task.updated_at_ms, "dead", task.sink, task.delivery_id, task.error) for task in dead]
-    problems += [Problem(one.received_at_ms, "quarantined", one.source, one.delivery_id, one.reason) for one in kept]
-    problems.sort(key=lambda one: one.at_ms, reverse=True)
-    return sinks, problems[:PROBLEMS_MAX], ledger.status().deliveries.get("quarantined", 0)
+    found = [Problem(task.updated_at_ms, "dead", task.sink, task.delivery_id, task.error) for task in dead]
+    found += [Problem(one.received_at_ms, "quarantined", one.source, one.delivery_id, one.reason) for one in kept]
+    return sorted(found, key=lambda one: one.at_ms, reverse=True)[:PROBLEMS_MAX]
 
 
-def _row(name: str, state: SinkState, counts: Mapping[str, int], *, known: bool) -> SinkRow:
+def _row(name: str, state: SinkState, counts: Mapping[str, int], day: Stats, *, known: bool) -> SinkRow:
     word = "gone" if not known else "paused" if state.paused else str(state.circuit.state)
     return SinkRow(
         name,
         "ok" if word == "closed" else word,
-        state.circuit.reason if word != "paused" else f"by {state.paused_by}",
+        f"by {state.paused_by}" if word == "paused" else state.circuit.reason,
         sum(counts.get(one, 0) for one in OPEN),
         counts.get(TaskState.DEAD, 0),
-        counts.get(TaskState.DELIVERED, 0) + counts.get(TaskState.PARTIAL, 0),
+        day.sinks.get(name, SinkStats()),
     )
+
+
+def _figures(look: Look) -> Sequence[Figure]:
+    day = look.day
+    waiting, dead = sum(sink.waiting for sink in look.sinks), sum(sink.dead for sink in look.sinks)
+    ack = (
+        "no answers yet" if day.ack_ms.p50 is None else f"answered in {_ms(day.ack_ms.p50)}, p99 {_ms(day.ack_ms.p99)}"
+    )
+    return [
+        Figure("Accepted, 24 h", number(day.accepted), counted(day.records, "record"), f"/deliveries?since={DAY}"),
+        Figure("Rejected, 24 h", number(day.rejected), f"{day.rejected_share:.1%} of all; {ack}", "/rejected"),
+        Figure("Waiting", number(waiting), "tasks that come by themselves", "/deliveries?state=processing"),
+        Figure("Dead", number(dead), "tasks that need a person", "/dead"),
+    ]
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} ms" if value < 10 else span(round(value))
 
 
 def _sink_lines(sinks: Sequence[SinkRow]) -> Iterator[HealthLine]:
     for sink in sinks:
-        href = f"/sinks/{sink.name}"
+        wait = f"{counted(sink.waiting, 'task')} {'waits' if sink.waiting == 1 else 'wait'}."
         if sink.state == "paused":
-            yield HealthLine(
-                "warn", f"{sink.name} is paused {sink.reason}; {counted(sink.waiting, 'task')} wait.", href
-            )
+            yield HealthLine("warn", f"{sink.name} is paused {sink.reason}. {wait}", sink.path)
         elif sink.state not in {"ok", "gone"}:
-            yield HealthLine(
-                "bad", f"{sink.name} is left alone: {sink.reason}. {counted(sink.waiting, 'task')} wait.", href
-            )
+            yield HealthLine("bad", f"{sink.name} is left alone for now: {sink.reason}. {wait}", sink.path)
         if sink.dead:
-            yield HealthLine(
-                "bad",
-                f"{counted(sink.dead, 'task')} of {sink.name} will not be tried again.",
-                f"/dead?sink={sink.name}",
-            )
+            told = f"{counted(sink.dead, 'task')} of {sink.name} will not be tried again."
+            yield HealthLine("bad", told, f"/dead?sink={sink.name}")
+
+
+def _charts(stats: Stats) -> dict[str, Any]:
+    """Return the lines of the three charts; times in seconds, as the charts take them."""
+    chart = stats.chart
+    rejected = [sum(each) for each in zip(*chart.rejected.values(), strict=True)] or [0] * len(chart.at_ms)
+    accepted = [sum(each) for each in zip(*chart.accepted.values(), strict=True)] or [0] * len(chart.at_ms)
+    minutes = chart.step_ms / 60_000
+    return {
+        "at_s": [at_ms // 1000 for at_ms in chart.at_ms],
+        "received": {"accepted": _rate(accepted, minutes), "rejected": _rate(rejected, minutes)},
+        "ack_ms": {"p50": chart.ack_p50_ms, "p99": chart.ack_p99_ms},
+        "delivered": {sink: _rate(line, minutes) for sink, line in chart.delivered.items()},
+    }
+
+
+def _rate(line: Sequence[int], minutes: float) -> Sequence[float]:
+    return [round(count / minutes, 3) for count in line]

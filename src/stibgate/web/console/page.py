@@ -12,9 +12,12 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from stibgate.config import Settings
-from stibgate.domain.access import Grant, Principal, Role
+from stibgate.domain.access import Principal, Role
+from stibgate.domain.audit import Actor
 from stibgate.errors import StibgateError, UsageError
-from stibgate.pipeline.operations import Operations, Reader
+from stibgate.pipeline.acts import Acts
+from stibgate.pipeline.operations import Reader
+from stibgate.web.access import Access
 from stibgate.web.console.screen import Screen
 from stibgate.web.console.session import Session
 from stibgate.web.live import LiveStream
@@ -65,8 +68,8 @@ class ConsoleParts:
     Attributes:
         settings: Returns the configuration that is in force.
         read: Runs a query of the ledger away from the event loop.
-        operations: What operators can do.
-        grants: Returns the tokens that are good now.
+        acts: What people can do, each with its line in the audit.
+        access: Who may come in.
         ready: The checks of `/readyz`.
         now_ms: The clock.
         reading: Returns how the configuration was read last.
@@ -75,8 +78,8 @@ class ConsoleParts:
 
     settings: Callable[[], Settings]
     read: Reader
-    operations: Operations
-    grants: Callable[[], Sequence[Grant]]
+    acts: Acts
+    access: Access
     ready: Callable[[], Mapping[str, str]]
     now_ms: Callable[[], int]
     reading: Callable[[], Reading]
@@ -88,6 +91,7 @@ class Visit:
 
     Attributes:
         form: The fields of a POST; empty for a GET.
+        actor: Who acts, for the audit.
     """
 
     def __init__(
@@ -97,12 +101,14 @@ class Visit:
         session: Session,
         page: "Page",
         form: Mapping[str, Sequence[str]],
+        actor: Actor,
         common: Mapping[str, Any],
     ) -> None:
         self.request = request
         self.session = session
         self.page = page
         self.form = form
+        self.actor = actor
         self._screen = screen
         self._common = common
 
@@ -110,6 +116,11 @@ class Visit:
     def principal(self) -> Principal:
         """Who it is."""
         return self.session.principal
+
+    @property
+    def origin(self) -> str:
+        """Where they opened the console: scheme and host."""
+        return f"{self.request.scheme}://{self.request.host}"
 
     def may(self, role: Role) -> bool:
         """Return whether they may do what *role* may."""

@@ -12,6 +12,7 @@ from stibgate.domain.instant import from_rfc3339, to_rfc3339
 
 STATIC = (
     "console.css",
+    "charts.js",
     "console.js",
     "live.js",
     "vendor/htmx.min.js",

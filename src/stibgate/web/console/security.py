@@ -1,8 +1,6 @@
 """What stands between a page and a stranger: headers, cookies, and whether a POST comes from a page of ours."""
 
 import hmac
-from collections import OrderedDict, deque
-from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -29,12 +27,6 @@ NO_STORE = "no-store"
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 FORM_BYTES_MAX = 256 * 1024
-TOKEN_NAMES = frozenset({"token", "access_token", "api_key", "key", "password"})
-"""What stands in a URL stands in histories and logs, so a token there is refused rather than not looked at."""
-
-FAILURES_MAX = 10
-FAILURES_WINDOW_MS = 60_000
-ADDRESSES_MAX = 1_000
 
 
 def secure(response: web.StreamResponse) -> None:
@@ -115,29 +107,3 @@ def local_path(text: str | None) -> str:
         return "/"
     printable = all("!" <= character <= "~" and character != "\\" for character in text)
     return text if printable and not urlsplit(text).netloc else "/"
-
-
-class Throttle:
-    """Counts failed logins of each address; memory is bounded.
-
-    Args:
-        now_ms: The clock.
-    """
-
-    def __init__(self, now_ms: Callable[[], int]) -> None:
-        self._now_ms = now_ms
-        self._failures: OrderedDict[str, deque[int]] = OrderedDict()
-
-    def wait_s(self, address: str) -> int:
-        """Return for how many seconds *address* may not try; 0 when it may."""
-        failures = self._failures.get(address)
-        if failures is None or len(failures) < FAILURES_MAX:
-            return 0
-        return max(-(-(failures[0] + FAILURES_WINDOW_MS - self._now_ms()) // 1000), 0)
-
-    def failed(self, address: str) -> None:
-        """Count a failure of *address*."""
-        self._failures.setdefault(address, deque(maxlen=FAILURES_MAX)).append(self._now_ms())
-        self._failures.move_to_end(address)
-        while len(self._failures) > ADDRESSES_MAX:
-            self._failures.popitem(last=False)

@@ -34,13 +34,15 @@ class Sessions:
 
     Args:
         grants: The tokens that are good now.
-        lifetime_s: How long a session lasts.
+        lifetime_s: Returns how long a session that begins now lasts.
         now_ms: The clock.
     """
 
-    def __init__(self, grants: Callable[[], Sequence[Grant]], *, lifetime_s: float, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, grants: Callable[[], Sequence[Grant]], *, lifetime_s: Callable[[], float], now_ms: Callable[[], int]
+    ) -> None:
         self._grants = grants
-        self._lifetime_ms = round(lifetime_s * 1000)
+        self._lifetime_s = lifetime_s
         self._now_ms = now_ms
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
 
@@ -54,7 +56,7 @@ class Sessions:
             principal,
             secrets.token_urlsafe(ID_BYTES),
             grant(principal.name, principal.role, token),
-            self._now_ms() + self._lifetime_ms,
+            self._now_ms() + round(self._lifetime_s() * 1000),
         )
         self._sessions[_key(session_id)] = session
         while len(self._sessions) > SESSIONS_MAX:

@@ -1,0 +1,107 @@
+"""Dead letters: what will not be tried again by itself, by the sink and its reason, and the way to try it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from stibgate.domain.access import Role
+from stibgate.domain.task import Task, TaskState
+from stibgate.stores import Ledger, TaskFilter
+from stibgate.views.deliveries import task_row
+from stibgate.web.console.filters import CURSOR, SINCE, TASKS, before_of, cursor_of, task_filter
+from stibgate.web.console.page import ConsoleParts, Page, Visit
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json_answer
+
+ROWS = 50
+GROUPED_MAX = 2_000
+"""How many of the latest dead letters are sorted into groups."""
+COLUMNS = ("task_id", "delivery_id", "sink", "state", "attempts", "error")
+
+
+@dataclass(slots=True)
+class Group:
+    """Dead letters of one sink for one reason.
+
+    Attributes:
+        latest: The one that died last.
+    """
+
+    sink: str
+    error: str | None
+    latest: Task
+    tasks: int = 0
+    records: int = 0
+
+
+class Dead:
+    """The page `/dead` and its twins."""
+
+    def __init__(self, parts: ConsoleParts) -> None:
+        self._parts = parts
+
+    def pages(self) -> Sequence[Page]:
+        """Return the page and its twins."""
+        query = (TASKS | {CURSOR}) - {"state"}
+        return [
+            Page("/dead", self._show, "Dead letters", nav=True, query=query),
+            Page("/dead.json", self._json, "Dead letters", query=query),
+            Page("/dead.csv", self._csv, "Dead letters", query=query),
+        ]
+
+    async def _show(self, visit: Visit) -> web.Response:
+        where, before = self._where(visit), before_of(visit.query)
+        groups, cut, rows = await self._parts.read(partial(_look, where=where, before=before))
+        filters = {name: value for name, value in visit.query.items() if name != CURSOR}
+        return visit.show(
+            "dead.html",
+            groups=groups,
+            cut=cut,
+            grouped_max=GROUPED_MAX,
+            rows=[task for _, task in rows[:ROWS]],
+            older=self._older(visit, rows),
+            filters=filters,
+            sinks=list(self._parts.settings().sinks),
+            since_words=list(SINCE),
+            twins=[
+                (word, f"/dead{word}" + (f"?{urlencode(filters)}" if filters else "")) for word in (".json", ".csv")
+            ],
+            may_replay=visit.may(Role.OPERATOR),
+        )
+
+    async def _json(self, visit: Visit) -> web.Response:
+        where, before = self._where(visit), before_of(visit.query)
+        rows = await self._parts.read(lambda ledger: ledger.tasks(where, limit=ROWS + 1, before=before))
+        return json_answer([task_row(task) for _, task in rows[:ROWS]], self._older(visit, rows))
+
+    async def _csv(self, visit: Visit) -> web.Response:
+        where, before = self._where(visit), before_of(visit.query)
+
+        def text(ledger: Ledger) -> str:
+            rows = ledger.tasks(where, limit=TWIN_ROWS_MAX, before=before)
+            return csv_text((task_row(task) for _, task in rows), COLUMNS)
+
+        return csv_answer(await self._parts.read(text), "dead-letters")
+
+    def _where(self, visit: Visit) -> TaskFilter:
+        return task_filter({**visit.query, "state": TaskState.DEAD}, now_ms=self._parts.now_ms())
+
+    def _older(self, visit: Visit, rows: Sequence[tuple[int, Task]]) -> str | None:
+        return visit.here(cursor=cursor_of(rows[ROWS - 1][0], visit.query)) if len(rows) > ROWS else None
+
+
+def _look(
+    ledger: Ledger, *, where: TaskFilter, before: int | None
+) -> tuple[Sequence[Group], bool, Sequence[tuple[int, Task]]]:
+    """Return the groups, whether there are more dead letters than were looked at, and a page of them."""
+    latest = ledger.tasks(where, limit=GROUPED_MAX + 1)
+    groups: dict[tuple[str, str | None], Group] = {}
+    for _, task in latest[:GROUPED_MAX]:
+        group = groups.setdefault((task.sink, task.error), Group(task.sink, task.error, task))
+        group.tasks += 1
+        group.records += task.records
+    rows = latest[: ROWS + 1] if before is None else ledger.tasks(where, limit=ROWS + 1, before=before)
+    ranked = sorted(groups.values(), key=lambda group: group.tasks, reverse=True)
+    return ranked, len(latest) > GROUPED_MAX, rows

@@ -1,0 +1,149 @@
+"""The filters in a URL, and where a list goes on: what cannot be understood is an error, never a whole list."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+from stibgate.domain.delivery import DeliveryState
+from stibgate.domain.instant import from_rfc3339
+from stibgate.domain.task import TaskState
+from stibgate.errors import UsageError
+from stibgate.stores import DeliveryFilter, TaskFilter
+
+COMMON = frozenset({"source", "sink", "since", "until", "search_id", "job_id", "error", "person"})
+DELIVERIES = COMMON | {"state", "event_type", "partner_customer_id", "body_sha256"}
+TASKS = COMMON | {"state"}
+CURSOR = "cursor"
+
+SINCE = {"1h": 3_600_000, "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000}
+"""What `since` may say in place of a time, in milliseconds before now."""
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_HASH = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
+_PERSON = re.compile(r"h:[0-9a-f]{32}", re.ASCII)
+_CURSOR = re.compile(r"(\d{1,18})-([0-9a-f]{8})", re.ASCII)
+
+
+def delivery_filter(query: Mapping[str, str], *, now_ms: int) -> DeliveryFilter:
+    """Return which deliveries *query* asks for.
+
+    Raises:
+        UsageError: A value is not one of those that its filter has.
+    """
+    state = query.get("state")
+    if state is not None and state not in set(DeliveryState):
+        raise _unknown_word("state", state, DeliveryState)
+    return DeliveryFilter(
+        state=None if state is None else DeliveryState(state),
+        source=query.get("source"),
+        event_type=query.get("event_type"),
+        sink=query.get("sink"),
+        search_id=query.get("search_id"),
+        job_id=query.get("job_id"),
+        partner_customer_id=query.get("partner_customer_id"),
+        since_ms=moment_of(query, "since", now_ms=now_ms),
+        until_ms=moment_of(query, "until", now_ms=now_ms),
+        error=query.get("error"),
+        person=person_of(query),
+        body_sha256=_hash_of(query),
+    )
+
+
+def task_filter(query: Mapping[str, str], *, now_ms: int) -> TaskFilter:
+    """Return which tasks *query* asks for.
+
+    Raises:
+        UsageError: A value is not one of those that its filter has.
+    """
+    state = query.get("state")
+    if state is not None and state not in set(TaskState):
+        raise _unknown_word("state", state, TaskState)
+    return TaskFilter(
+        state=None if state is None else TaskState(state),
+        sink=query.get("sink"),
+        source=query.get("source"),
+        search_id=query.get("search_id"),
+        job_id=query.get("job_id"),
+        since_ms=moment_of(query, "since", now_ms=now_ms),
+        until_ms=moment_of(query, "until", now_ms=now_ms),
+        error=query.get("error"),
+        person=person_of(query),
+    )
+
+
+def moment_of(query: Mapping[str, str], name: str, *, now_ms: int) -> int | None:
+    """Return the time that *name* says: a word of `SINCE`, a date, which is midnight UTC, or RFC 3339.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    text = query.get(name)
+    if text is None:
+        return None
+    if text in SINCE:
+        return now_ms - SINCE[text]
+    try:
+        return from_rfc3339(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
+    except ValueError as error:
+        raise UsageError(
+            f"{name} {text!r} is not a time",
+            hint=f"Write {', '.join(SINCE)}, a date like 2026-05-17, or 2026-05-17T18:42:10Z.",
+        ) from error
+
+
+def person_of(query: Mapping[str, str]) -> tuple[bytes, ...] | None:
+    """Return the lookup hashes that `person` names; an address in a URL would stay in histories.
+
+    Raises:
+        UsageError: It is no list of hashes.
+    """
+    text = query.get("person")
+    if text is None:
+        return None
+    names = text.split(",")
+    if not all(_PERSON.fullmatch(name) for name in names):
+        raise UsageError("person is not a name of the log", hint="The search box takes an e-mail address or an id.")
+    return tuple(bytes.fromhex(name[2:]) for name in names)
+
+
+def _hash_of(query: Mapping[str, str]) -> tuple[bytes, bytes] | None:
+    """Return the least and the greatest hash that begins as `body_sha256` says.
+
+    Raises:
+        UsageError: It is no beginning of one.
+    """
+    text = query.get("body_sha256")
+    if text is None:
+        return None
+    if not _HASH.fullmatch(text):
+        raise UsageError("body_sha256 is no beginning of a SHA-256", hint="Give 8 to 64 hex digits.")
+    return bytes.fromhex(text.ljust(64, "0")), bytes.fromhex(text.ljust(64, "f"))
+
+
+def cursor_of(sequence: int, query: Mapping[str, str]) -> str:
+    """Return where the list of *query* goes on after the row with *sequence*."""
+    return f"{sequence}-{_digest(query)}"
+
+
+def before_of(query: Mapping[str, str]) -> int | None:
+    """Return before which row the list goes on; None for its beginning.
+
+    Raises:
+        UsageError: The cursor is none, or another list's.
+    """
+    text = query.get(CURSOR)
+    if text is None:
+        return None
+    found = _CURSOR.fullmatch(text)
+    if found is None or found[2] != _digest(query):
+        raise UsageError("this cursor belongs to another list", hint="Begin at the first page of these filters.")
+    return int(found[1])
+
+
+def _digest(query: Mapping[str, str]) -> str:
+    text = "\n".join(f"{name}={value}" for name, value in sorted(query.items()) if name != CURSOR)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def _unknown_word(name: str, value: str, known: type[DeliveryState] | type[TaskState]) -> UsageError:
+    return UsageError(f"{name} {value!r} is none", hint=f"It is one of {', '.join(known)}.")

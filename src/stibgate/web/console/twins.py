@@ -1,0 +1,43 @@
+"""The same list for programs: JSON, and CSV that no spreadsheet takes for formulas."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+TWIN_ROWS_MAX = 10_000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def json_answer(rows: Sequence[Mapping[str, Any]], following: str | None) -> web.Response:
+    """Return *rows* and the URL of those after them."""
+    return web.json_response({"data": rows, "next": following})
+
+
+def csv_answer(text: str, name: str) -> web.Response:
+    """Return *text* as the file *name*, which is one of our own words."""
+    return web.Response(
+        text=text,
+        content_type="text/csv",
+        charset="utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
+    )
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return those *columns* of *rows* as RFC 4180, with a `'` before what a spreadsheet would calculate."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    return out.getvalue()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
