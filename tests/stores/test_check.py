@@ -57,6 +57,8 @@ DAMAGE = [
         "ghost",
     ),
     (TASK, _NEW_TASK, "t9"),
+    ("a count of ended tasks that is wrong", "UPDATE totals SET count = 7 WHERE thing = 'tasks'", "crm delivered"),
+    ("a count of ended deliveries that is wrong", "DELETE FROM totals WHERE thing = 'deliveries'", "done"),
     (DONE, "UPDATE deliveries SET state = 'done' WHERE delivery_id = 'd2'", "d2"),
     (DONE, "UPDATE deliveries SET state = 'done' WHERE delivery_id = 'd7'", "d7"),
     (PROCESSING, "UPDATE deliveries SET state = 'processing' WHERE delivery_id = 'd1'", "d1"),

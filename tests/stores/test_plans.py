@@ -4,8 +4,11 @@ import re
 
 import pytest
 
+from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.job import JobState
-from stibgate.stores import JobFilter
+from stibgate.domain.task import Signal
+from stibgate.stores import DeliveryFilter, JobFilter, TaskFilter
+from stibgate.stores.figures import figures_of
 from stibgate.stores.sqlite import SqliteStore
 from tests.stores.world import (
     EVERYTHING,
@@ -16,6 +19,7 @@ from tests.stores.world import (
     make_processed,
     make_result,
     make_run,
+    make_settlement,
 )
 
 WALK = re.compile(r"SCAN (d|j|deliveries|jobs|tasks|t|bodies|outcomes|records|results)\b(?! USING)")
@@ -34,13 +38,13 @@ async def asked(tmp_path):
     await store.close()
 
 
-def walks(store, statements):
+def walks(store, statements, walk=WALK):
     """Return the statements that look at every row of a large table, each once."""
     found = set()
     for sql in dict.fromkeys(statements):
         if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT", "\nSELECT", "\nINSERT")):
             plan = store._writer._db.conn.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
-            found |= {sql for *_, step in plan if WALK.match(step)}
+            found |= {sql for *_, step in plan if walk.match(step)}
     return found
 
 
@@ -87,6 +91,106 @@ async def test_people(asked):
     ledger.bills(limit=5)
     assert walks(store, statements) == set()
     assert any("deliveries_short" in step for step in plan_of(store, statements, "whole = 0"))
+
+
+LISTS = [
+    *(
+        DeliveryFilter(**fields)
+        for fields in (
+            {"source": "stibnite"},
+            {"state": "done"},
+            {"state": "quarantined"},
+            {"event_type": "prospecting.records.pushed", "state": "processing"},
+            {"source": "stibnite", "event_type": "nothing", "state": "ignored"},
+            {"search_id": "s"},
+            {"job_id": "j"},
+            {"partner_customer_id": "c", "state": "done"},
+            {"partner_customer_id": "c", "source": "stibnite", "since_ms": NOW_MS},
+            {"sink": "crm"},
+            {"sink": "crm", "state": "done"},
+            {"sink": "nobody", "source": "stibnite"},
+            {"error": "503"},
+            {"error": "503", "sink": "crm", "state": "done"},
+            {"person": (b"x", b"y")},
+            {"since_ms": NOW_MS, "until_ms": NOW_MS + 1},
+            {"since_ms": NOW_MS, "source": "stibnite", "sink": "crm"},
+            {"delivery_id": "d1"},
+            {"body_sha256": (b"a", b"b")},
+        )
+    ),
+    *(
+        TaskFilter(**fields)
+        for fields in (
+            {"state": "dead"},
+            {"state": "delivered"},
+            {"state": "waiting"},
+            {"sink": "crm"},
+            {"sink": "crm", "state": "partial"},
+            {"sink": "crm", "state": "queued", "source": "stibnite"},
+            {"state": "dead", "since_ms": NOW_MS, "until_ms": NOW_MS + 1},
+            {"delivery_id": "d1"},
+            {"search_id": "s"},
+            {"job_id": "j", "sink": "crm"},
+            {"error": "503", "sink": "crm"},
+            {"person": (b"x",), "state": "dead"},
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("where", LISTS, ids=str)
+async def test_no_list_walks_a_table(tmp_path, where):
+    """Every list with a filter is found by an index, from its newest page and from any other."""
+    store = SqliteStore(tmp_path / "stibgate.db", durability="normal")
+    await fill(store)
+    statements = []
+    store._reader.conn.set_trace_callback(statements.append)
+    find = store.ledger.deliveries if isinstance(where, DeliveryFilter) else store.ledger.tasks
+    for before in (None, 2):
+        find(where, limit=50, before=before)
+    store._reader.conn.set_trace_callback(None)
+    try:
+        assert len(statements) >= 2
+        assert walks(store, statements, NAMED) == set()
+    finally:
+        await store.close()
+
+
+NAMED = re.compile(
+    r"SCAN (deliveries|tasks|t|d|p|persons)\b(?! USING)(?!.*LIST)|SCAN \w+ USING (COVERING )?INDEX sqlite_auto"
+)
+
+
+async def fill(store):
+    """Put deliveries of several kinds into *store*, with tasks in several states."""
+    for number, state in enumerate(("accepted", "quarantined", "ignored", "accepted", "accepted"), start=1):
+        fields = {"search_id": "s", "partner_customer_id": "c"} if number % 2 else {"job_id": "j", "source": "jobs"}
+        await store.admit(make_delivery(number, state=DeliveryState(state), records=1, **fields))
+    for number in (1, 4):
+        await store.process(make_processed(number, ["crm", "drop"], records=1))
+    (task, *_) = (await store.claim("crm", PATIENT, now_ms=NOW_MS, limit=9)).tasks
+    await store.settle(make_settlement(task, Signal.EXHAUSTED, outcomes=[], error="503"))
+
+
+async def test_what_is_looked_at_all_the_time(asked):
+    """Counts, groups and glances walk no table either: not even what is at its end is counted."""
+    store, statements = asked
+    await fill(store)
+    statements.clear()
+    ledger = store.ledger
+    ledger.task_counts()
+    ledger.status()
+    ledger.owing_since()
+    ledger.dead_groups()
+    ledger.last_accepted(["stibnite", "jobs"])
+    ledger.unfinished()
+    ledger.rejections(NOW_MS)
+    ledger.stats(since_ms=NOW_MS, until_ms=NOW_MS + 60_000, step_ms=60_000)
+    figures_of(store._reader, store._path)
+    assert len(statements) > 8
+    assert walks(store, statements, NAMED) == set()
+    whole = re.compile(r"SCAN (deliveries|tasks) USING COVERING INDEX (?!tasks_open|tasks_dead|deliveries_open)")
+    assert walks(store, statements, whole) == set()
 
 
 def plan_of(store, statements, words):

@@ -517,7 +517,7 @@ class Ledger(Protocol):
         ...
 
     def dead_groups(self) -> Sequence[DeadGroup]:
-        """Return the dead tasks by sink and by what they died of, the largest group first."""
+        """Return the newest dead tasks, some thousands, by sink and what they died of, the largest group first."""
         ...
 
     def rejections(self, since_ms: int) -> Sequence[Rejections]:

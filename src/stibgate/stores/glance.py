@@ -7,6 +7,8 @@ _QUOTED = re.compile(r"""(["'`])(?:(?!\1).){1,200}\1""")
 _ID = re.compile(r"\b(?=[\w-]*\d)[\w-]{12,}\b")
 _NUMBER = re.compile(r"\b\d+(?:[.,]\d+)*\b")
 ERROR_CHARS_MAX = 120
+DEAD_GROUPED_MAX = 2_000
+"""How many dead tasks are grouped, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def alike(error: str | None) -> str:
 
     A number of three digits stays, since it is mostly an HTTP status.
     """
-    text = (error or "").strip()
+    text = (error or "")[: 2 * ERROR_CHARS_MAX].strip()
     text = _QUOTED.sub("…", text)
     text = _ID.sub("…", text)
     text = _NUMBER.sub(lambda found: found[0] if len(found[0]) == 3 else "…", text)

@@ -56,6 +56,12 @@ LAWS = {
     " LEFT JOIN deliveries d USING (delivery_id) WHERE d.state IS NOT 'accepted'",
     "a result without its delivery": "SELECT r.delivery_id FROM results r LEFT JOIN deliveries d USING (delivery_id)"
     " WHERE d.delivery_id IS NULL",
+    "a count of ended tasks that is wrong": "SELECT name || ' ' || state FROM"
+    f" (SELECT sink AS name, state, 1 AS n FROM tasks WHERE state IN ({_FINAL})"
+    " UNION ALL SELECT name, state, -count FROM totals WHERE thing = 'tasks') GROUP BY name, state HAVING sum(n) <> 0",
+    "a count of ended deliveries that is wrong": "SELECT state FROM"
+    " (SELECT state, 1 AS n FROM deliveries WHERE state IN ('done', 'ignored', 'quarantined')"
+    " UNION ALL SELECT state, -count FROM totals WHERE thing = 'deliveries') GROUP BY state HAVING sum(n) <> 0",
     "two open runs with one dedupe token": "SELECT max(run_id) FROM jobs WHERE dedupe_token IS NOT NULL"
     f" AND state IN ({OPEN_SQL}) GROUP BY dedupe_token, dedupe_user HAVING count(*) > 1",
     "a job whose end and state do not agree": "SELECT run_id FROM jobs"

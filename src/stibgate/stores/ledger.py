@@ -18,8 +18,8 @@ from stibgate.stores.audit_reads import AuditReads
 from stibgate.stores.connection import classify, open_reader, sqlite3
 from stibgate.stores.job_reads import JobReads
 from stibgate.stores.laws import LAWS
+from stibgate.stores.listing import deliveries_query, tasks_query
 from stibgate.stores.migrations import applied, pending, refuse_newer, refuse_older
-from stibgate.stores.reading import select
 from stibgate.stores.rows import (
     DELIVERY_COLUMNS,
     SINK_COLUMNS,
@@ -34,34 +34,7 @@ from stibgate.stores.rows import (
     task_of,
 )
 from stibgate.stores.tally_reads import TallyReads
-
-_DELIVERY_WHERE = {
-    "delivery_id": "delivery_id = ?",
-    "body_sha256": "body_sha256 BETWEEN ? AND ?",
-    "state": "state = ?",
-    "source": "source = ?",
-    "event_type": "event_type = ?",
-    "search_id": "search_id = ?",
-    "job_id": "job_id = ?",
-    "partner_customer_id": "partner_customer_id = ?",
-    "since_ms": "received_at >= ?",
-    "until_ms": "received_at < ?",
-    "sink": "EXISTS (SELECT 1 FROM tasks t WHERE t.delivery_id = deliveries.delivery_id AND t.sink = ?)",
-    "error": "EXISTS (SELECT 1 FROM tasks t WHERE t.delivery_id = deliveries.delivery_id AND instr(t.error, ?))",
-    "person": "delivery_id IN (SELECT p.delivery_id FROM persons p WHERE p.hash IN ({marks}))",
-}
-_OF_DELIVERY = "EXISTS (SELECT 1 FROM deliveries d WHERE d.delivery_id = tasks.delivery_id AND d."
-_TASK_WHERE = {
-    "state": "state = ?",
-    "sink": "sink = ?",
-    "delivery_id": "delivery_id = ?",
-    "error": "instr(error, ?)",
-    **{name: f"{_OF_DELIVERY}{name} = ?)" for name in ("source", "search_id", "job_id")},
-    "since_ms": f"{_OF_DELIVERY}received_at >= ?)",
-    "until_ms": f"{_OF_DELIVERY}received_at < ?)",
-    "person": "EXISTS (SELECT 1 FROM persons p WHERE p.delivery_id = tasks.delivery_id AND p.hash IN ({marks})"
-    " AND (tasks.positions IS NULL OR p.position IN (SELECT value FROM json_each(tasks.positions))))",
-}
+from stibgate.stores.totals import delivery_counts, task_counts
 
 
 def open_ledger(path: Path, *, older: bool = False) -> "SqliteLedger":
@@ -115,8 +88,8 @@ class SqliteLedger(JobReads, AuditReads, TallyReads):
         self, where: DeliveryFilter, *, limit: int | None, before: int | None = None
     ) -> Sequence[StoredDelivery]:
         """Return deliveries, newest first."""
-        sql, values = select(f"SELECT {DELIVERY_COLUMNS} FROM deliveries", _DELIVERY_WHERE, where, before)
-        return [delivery_of(row) for row in self._rows(sql, [*values, -1 if limit is None else limit])]
+        query = deliveries_query(self._db, DELIVERY_COLUMNS, where, -1 if limit is None else limit, before)
+        return [delivery_of(row) for row in self._rows(*query)]
 
     def delivery(self, delivery_id: str) -> StoredDelivery | None:
         """Return one delivery, or None."""
@@ -149,8 +122,8 @@ class SqliteLedger(JobReads, AuditReads, TallyReads):
 
     def tasks(self, where: TaskFilter, *, limit: int | None, before: int | None = None) -> Sequence[tuple[int, Task]]:
         """Return tasks with their sequence numbers, newest first."""
-        sql, values = select(f"SELECT sequence, {TASK_COLUMNS} FROM tasks", _TASK_WHERE, where, before)
-        return [(row[0], task_of(row[1:])) for row in self._rows(sql, [*values, -1 if limit is None else limit])]
+        query = tasks_query(self._db, f"sequence, {TASK_COLUMNS}", where, -1 if limit is None else limit, before)
+        return [(row[0], task_of(row[1:])) for row in self._rows(*query)]
 
     def task(self, task_id: str) -> Task | None:
         """Return one task, or None."""
@@ -160,7 +133,7 @@ class SqliteLedger(JobReads, AuditReads, TallyReads):
     def task_counts(self) -> Mapping[str, Mapping[str, int]]:
         """Return how many tasks of each state each sink has."""
         counts: dict[str, dict[str, int]] = {}
-        for sink, state, count in self._rows("SELECT sink, state, count(*) FROM tasks GROUP BY sink, state", []):
+        for sink, state, count in task_counts(self._db):
             counts.setdefault(sink, {})[state] = count
         return counts
 
@@ -289,6 +262,9 @@ class SqliteLedger(JobReads, AuditReads, TallyReads):
     def status(self) -> StoreStatus:
         """Return sizes and counts."""
         disk = os.statvfs(self._path.parent)
+        tasks: dict[str, int] = {}
+        for _, state, count in task_counts(self._db):
+            tasks[state] = tasks.get(state, 0) + count
         wal = self._path.with_name(self._path.name + "-wal")
         return StoreStatus(
             url=f"sqlite:///{self._path}",
@@ -297,8 +273,8 @@ class SqliteLedger(JobReads, AuditReads, TallyReads):
             size_bytes=self._path.stat().st_size,
             wal_bytes=wal.stat().st_size if wal.exists() else 0,
             free_bytes=disk.f_bavail * disk.f_frsize,
-            deliveries=dict(self._rows("SELECT state, count(*) FROM deliveries GROUP BY state", [])),
-            tasks=dict(self._rows("SELECT state, count(*) FROM tasks GROUP BY state", [])),
+            deliveries=delivery_counts(self._db),
+            tasks=tasks,
         )
 
     def check(self) -> Sequence[str]:

@@ -325,6 +325,52 @@ CREATE INDEX calls_at ON calls (at);
 CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE INDEX deliveries_body ON deliveries (body_sha256);
+CREATE INDEX deliveries_kind ON deliveries (source, event_type, state);
+CREATE INDEX deliveries_received ON deliveries (received_at);
+CREATE INDEX deliveries_search ON deliveries (search_id) WHERE search_id IS NOT NULL;
+CREATE INDEX deliveries_job ON deliveries (job_id) WHERE job_id IS NOT NULL;
+CREATE INDEX deliveries_customer ON deliveries (partner_customer_id) WHERE partner_customer_id IS NOT NULL;
+DROP INDEX tasks_open;
+CREATE INDEX tasks_open ON tasks (sink, state, owed_at) WHERE state IN ('queued', 'waiting', 'leased', 'paused');
+CREATE INDEX tasks_final ON tasks (sink, state) WHERE state IN ('cancelled', 'dead', 'delivered', 'partial');
+CREATE INDEX tasks_error ON tasks (error, delivery_id) WHERE error IS NOT NULL;
+CREATE INDEX tasks_created ON tasks (created_at);
+CREATE TABLE totals (
+  thing TEXT NOT NULL,
+  name TEXT NOT NULL,
+  state TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (thing, name, state)
+) STRICT, WITHOUT ROWID;
+INSERT INTO totals SELECT 'tasks', sink, state, count(*) FROM tasks
+  WHERE state IN ('delivered', 'partial', 'dead', 'cancelled') GROUP BY sink, state;
+INSERT INTO totals SELECT 'deliveries', '', state, count(*) FROM deliveries
+  WHERE state IN ('done', 'ignored', 'quarantined') GROUP BY state;
+CREATE TRIGGER tasks_ended AFTER UPDATE OF state ON tasks
+  WHEN old.state <> new.state AND new.state IN ('delivered', 'partial', 'dead', 'cancelled')
+  BEGIN INSERT INTO totals VALUES ('tasks', new.sink, new.state, 1)
+    ON CONFLICT DO UPDATE SET count = count + 1; END;
+CREATE TRIGGER tasks_reopened AFTER UPDATE OF state ON tasks
+  WHEN old.state <> new.state AND old.state IN ('delivered', 'partial', 'dead', 'cancelled')
+  BEGIN UPDATE totals SET count = count - 1
+    WHERE thing = 'tasks' AND name = old.sink AND state = old.state; END;
+CREATE TRIGGER tasks_removed AFTER DELETE ON tasks WHEN old.state IN ('delivered', 'partial', 'dead', 'cancelled')
+  BEGIN UPDATE totals SET count = count - 1
+    WHERE thing = 'tasks' AND name = old.sink AND state = old.state; END;
+CREATE TRIGGER deliveries_ended AFTER UPDATE OF state ON deliveries
+  WHEN old.state <> new.state AND new.state IN ('done', 'ignored', 'quarantined')
+  BEGIN INSERT INTO totals VALUES ('deliveries', '', new.state, 1)
+    ON CONFLICT DO UPDATE SET count = count + 1; END;
+CREATE TRIGGER deliveries_reopened AFTER UPDATE OF state ON deliveries
+  WHEN old.state <> new.state AND old.state IN ('done', 'ignored', 'quarantined')
+  BEGIN UPDATE totals SET count = count - 1
+    WHERE thing = 'deliveries' AND name = '' AND state = old.state; END;
+CREATE TRIGGER deliveries_arrived AFTER INSERT ON deliveries WHEN new.state IN ('done', 'ignored', 'quarantined')
+  BEGIN INSERT INTO totals VALUES ('deliveries', '', new.state, 1)
+    ON CONFLICT DO UPDATE SET count = count + 1; END;
+CREATE TRIGGER deliveries_removed AFTER DELETE ON deliveries WHEN old.state IN ('done', 'ignored', 'quarantined')
+  BEGIN UPDATE totals SET count = count - 1
+    WHERE thing = 'deliveries' AND name = '' AND state = old.state; END;
 """
 
 
@@ -334,6 +380,7 @@ def m004_operating(db: Database) -> None:
 
     `deliveries.trace` is the `traceparent` of the span in which it came, where tracing is on.
     `counts.at` is the beginning of `span`, both in milliseconds; `value` adds up; see `domain.tally`.
+    `totals` counts what is in a final state; triggers keep it, since to count them all again takes seconds.
     `rejections.last` describes the latest one, without its body, and `finding` why it was refused. `audit.chain` is
     the SHA-256 over the row and the chain before it.
     """

@@ -5,15 +5,12 @@ from collections.abc import Mapping, Sequence
 from stibgate.domain.rejection import HOUR_MS, Rejections, grouped
 from stibgate.domain.stats import Stats, span_of, stats_of
 from stibgate.domain.tally import Counted, Key, Series
-from stibgate.domain.task import FINAL, TaskState
-from stibgate.stores.glance import DeadGroup, Seen, alike
+from stibgate.stores.glance import DEAD_GROUPED_MAX, DeadGroup, Seen, alike
+from stibgate.stores.listing import OPEN_SQL, last_posted_query
 from stibgate.stores.reading import Reading
 from stibgate.stores.rows import rejections_of
 
-OPEN_SQL = ", ".join(f"'{state}'" for state in sorted(set(TaskState) - FINAL))
-_DEAD = """
-SELECT sink, error, count(*), max(sequence), min(owed_at) FROM tasks WHERE state = 'dead' GROUP BY sink, error
-"""
+_DEAD = "SELECT sink, error, task_id, owed_at FROM tasks WHERE state = 'dead' ORDER BY sequence DESC LIMIT ?"
 
 
 class TallyReads(Reading):
@@ -39,12 +36,7 @@ class TallyReads(Reading):
         """Return the last delivery of each source; see `stores.Ledger.last_accepted`."""
         found = {}
         for source in sources:
-            row = self._one(
-                "SELECT delivery_id, received_at, authenticated_by FROM deliveries"
-                " WHERE source = ? AND via = 'http' ORDER BY sequence DESC LIMIT 1",
-                source,
-            )
-            if row is not None:
+            for row in self._rows(*last_posted_query(self._db, "delivery_id, received_at, authenticated_by", source)):
                 found[source] = Seen(*row)
         return found
 
@@ -55,28 +47,14 @@ class TallyReads(Reading):
 
     def dead_groups(self) -> Sequence[DeadGroup]:
         """Return what tasks died of; see `stores.Ledger.dead_groups`."""
-        groups: dict[tuple[str, str], tuple[int, int, int, str]] = {}
-        for sink, error, count, newest, since_ms in self._rows(_DEAD, []):
-            name = sink, alike(error)
-            known = groups.get(name, (0, 0, since_ms, ""))
-            groups[name] = (
-                known[0] + count,
-                max(known[1], newest),
-                min(known[2], since_ms),
-                (error or "") if newest > known[1] else known[3],
-            )
-        largest = sorted(groups.items(), key=lambda item: (-item[1][0], item[0]))
-        return [
-            DeadGroup(
-                sink,
-                error,
-                count,
-                example,
-                self._one("SELECT task_id FROM tasks WHERE sequence = ?", newest)[0],
-                since_ms,
-            )
-            for (sink, error), (count, newest, since_ms, example) in largest
+        groups: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+        for sink, error, task_id, since_ms in self._rows(_DEAD, [DEAD_GROUPED_MAX]):
+            groups.setdefault((sink, alike(error)), []).append((error or "", task_id, since_ms))
+        found = [
+            DeadGroup(*name, len(tasks), *tasks[0][:2], min(since_ms for *_, since_ms in tasks))
+            for name, tasks in groups.items()
         ]
+        return sorted(found, key=lambda group: (-group.count, group.sink, group.error))
 
     def rejections(self, since_ms: int) -> Sequence[Rejections]:
         """Return what was refused, in groups; see `stores.Ledger.rejections`."""
