@@ -59,7 +59,7 @@ def test_the_configuration_of_containers_is_a_good_one(where, tmp_path, monkeypa
         "STIBGATE_SOURCES__PUSH__TOKENS_FILE": "made-for-this-test-and-for-nothing",
         "STIBGATE_CONSOLE__TOKENS_FILE": "dana:operator:made-for-this-test-and-for-nothing-else",
     }
-    assert wanted == set(secrets)
+    assert wanted == {*secrets, "STIBGATE_TOKEN_FILE"}
     for name in [name for name in os.environ if name.startswith("STIBGATE_")]:
         monkeypatch.delenv(name)
     for name, value in secrets.items():
@@ -67,6 +67,7 @@ def test_the_configuration_of_containers_is_a_good_one(where, tmp_path, monkeypa
         path.write_text(f"{value}\n")
         path.chmod(0o400)
         monkeypatch.setenv(name, str(path))
+    monkeypatch.setenv("STIBGATE_TOKEN_FILE", str(path))
     loaded = load(DEPLOY / where / "config.toml")
     loaded.require()
     assert loaded.notices == ()
