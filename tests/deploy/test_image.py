@@ -121,6 +121,12 @@ def build(folder):
     return folder / "opt/stibgate"
 
 
+def files_below(folder):
+    """Return the names of all files below a folder, but for what the interpreter made."""
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {str(name) for name in names if "__pycache__" not in name.parts}
+
+
 @pytest.mark.image
 @pytest.mark.timeout(300)
 def test_what_the_image_holds_works(tmp_path, monkeypatch):
@@ -130,6 +136,8 @@ def test_what_the_image_holds_works(tmp_path, monkeypatch):
     assert not list(package.glob("lib/python*/site-packages/pip"))
     said = subprocess.run([package / "bin/stibgate", "version"], capture_output=True, text=True, check=True).stdout
     assert "stibgate" in said
+    (there,) = package.glob("lib/python*/site-packages/stibgate")
+    assert files_below(there) == files_below(ROOT / "src/stibgate")
     code = "import importlib.util as i; assert i.find_spec('pip') is None; import uvloop, obstore, opentelemetry.sdk"
     subprocess.run([python, "-c", code], check=True)
     monkeypatch.setattr(sys, "executable", str(python))
