@@ -141,6 +141,24 @@ ROWS = {
             "Records by outcome", "cps", (rate("stibgate_sink_records_total", "sink, outcome"), "{{sink}} {{outcome}}")
         ),
         graph("Under way", "short", ("sum by (sink) (stibgate_worker_leases{@})", "{{sink}}")),
+        graph(
+            "Requests to sinks and vendors, p95",
+            "s",
+            (quantile(0.95, "http_client_request_duration_seconds", "server_address"), "{{server_address}}"),
+        ),
+        graph(
+            "Requests to Stibnite",
+            "reqps",
+            (rate("stibgate_upstream_requests_total", "operation, result"), "{{operation}} {{result}}"),
+        ),
+        number(
+            "Left of a quota",
+            "short",
+            ("min by (sink, policy) (stibgate_sink_quota_remaining{@})", "{{sink}} {{policy}}"),
+        ),
+        graph(
+            "Pauses asked for", "cps", (rate("stibgate_sink_throttled_total", "sink, reason"), "{{sink}} {{reason}}")
+        ),
         number(
             "Breaker not closed",
             "short",

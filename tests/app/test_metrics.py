@@ -19,6 +19,7 @@ from stibgate.app.metrics.catalogue import CATALOGUE, Kind
 from stibgate.app.metrics.counting import Names, Tally
 from stibgate.cli.stage import stage
 from stibgate.config import load
+from stibgate.domain.calling import telling
 from stibgate.domain.fact import Answer, Answered, Attempted, Normalised, Proof
 from stibgate.domain.task import OutcomeKind, Signal
 from tests.e2e.gateway import TOKEN, configure
@@ -92,6 +93,9 @@ def test_what_was_done_is_what_is_counted(samples):
     assert one(samples, "stibgate_ready", check="store") == 1
     assert one(samples, "stibgate_storage_wal_bytes") > 4096
     assert one(samples, "stibgate_store_commit_seconds_count") > 3
+    assert one(samples, "stibgate_sink_quota_remaining", sink="crm", policy="daily") > 1000
+    out = {"http_request_method": "POST", "server_address": "127.0.0.1", "error_type": ""}
+    assert one(samples, "http_client_request_duration_seconds_count", http_response_status_code="200", **out) >= 3
     get = {"http_request_method": "GET", "http_route": "/healthz", "http_response_status_code": "200"}
     assert one(samples, "http_server_request_duration_seconds_count", **get) == 1
     post = {
@@ -113,6 +117,9 @@ def test_every_sample_is_of_the_catalogue(samples):
         "stibgate_normalise_field_issues_total",
         "stibgate_secret_expiry_timestamp_seconds",
         "stibgate_trace_spans_total",
+        "stibgate_sink_throttled_total",
+        "stibgate_upstream_requests_total",
+        "stibgate_upstream_ratelimit_remaining",
     }
     assert set(CATALOGUE) - set(ours) <= rare
 
@@ -241,3 +248,18 @@ async def _running(config):
         yield gateway
     finally:
         await gateway.stop()
+
+
+def test_requests_that_go_out_are_told():
+    """An exchange is timed by its server and status; one without an answer by why; a vendor's by its operation too."""
+    tally, now_s = Tally(Names(), now_s=time.time), iter((0.0, 0.5, 1.0, 3.0))
+    with telling(tally.observe, lambda: next(now_s), "api.example", "GET", "GET /v1/usage") as told:
+        told.status, told.remaining = 429, 0
+    with pytest.raises(TimeoutError), telling(tally.observe, lambda: next(now_s), "crm.example", "POST"):
+        raise TimeoutError
+    assert {labels: row[-1] for labels, row in tally.called.rows.items()} == {
+        ("GET", "api.example", "429", ""): 0.5,
+        ("POST", "crm.example", "", "timeout"): 2.0,
+    }
+    assert tally.upstream.rows == {("GET /v1/usage", "4xx"): 1}
+    assert tally.rate_left == {(): 0}

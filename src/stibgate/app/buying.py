@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from stibgate.app.jobs import JobParts, TakeJob
 from stibgate.app.parts import job_sources
 from stibgate.config import Settings
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.stores.sqlite import SqliteStore
 
 ERRANDS_ENDED_S = 5.0
@@ -20,9 +21,17 @@ class Buying:
         store: The open store.
         take_job: Where jobs come in that were asked for.
         on_accepted: Called when a delivery can be processed.
+        observe: Told of each exchange with the vendor.
     """
 
-    def __init__(self, store: SqliteStore, take_job: TakeJob, on_accepted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: SqliteStore,
+        take_job: TakeJob,
+        on_accepted: Callable[[], None],
+        observe: Observe = unobserved,
+    ) -> None:
+        self._observe = observe
         self._store = store
         self._take_job = take_job
         self._on_accepted = on_accepted
@@ -40,7 +49,7 @@ class Buying:
             return self.parts
         if settings.stibnite.api_key is None:
             return None
-        parts = JobParts(settings, self._store, self._take_job, self._on_accepted, self.parts)
+        parts = JobParts(settings, self._store, self._take_job, self._on_accepted, self.parts, self._observe)
         await self._clients.enter_async_context(parts.client)
         return parts
 

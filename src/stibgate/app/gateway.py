@@ -129,7 +129,7 @@ class Gateway:
         self._store = self._open_store()
         self._stack.push_async_callback(self._store.close)
         self._start_rollup()
-        self._outlets = Outlets(self._store)
+        self._outlets = Outlets(self._store, self.audience.tell)
         self._stack.push_async_callback(self._outlets.close_all)
         outlets = self._outlets.build(self.settings)
         await self._outlets.open_all(outlets)
@@ -147,7 +147,7 @@ class Gateway:
         await self._store.forget_running_calls()
         if readback_of(self.settings) is Readback.NEVER:
             await self._store.forgo_results()
-        self._buying = Buying(self._store, self._take_job, self._worker.wake)
+        self._buying = Buying(self._store, self._take_job, self._worker.wake, self.audience.tell)
         self._stack.push_async_callback(self._buying.close)
         self._buying.turn_to(await self._buying.prepare(self.settings))
         self._receiver = self._make_receiver()

@@ -10,6 +10,7 @@ from stibgate.app.parts import intake_of, job_sources, new_id, now_ms, open_for_
 from stibgate.app.vendors import stibnite_client
 from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.pipeline.alarms import Alarm, found_in, uses_in
 from stibgate.pipeline.asking import Line
 from stibgate.pipeline.audit import Auditor
@@ -46,6 +47,7 @@ class JobParts:
         on_accepted: Called when a delivery can be processed.
         before: The parts that these take the place of. What they are buying stays known, and no two ask for the next
             page of one search.
+        observe: Told of each exchange with the vendor.
 
     Raises:
         ConfigError: There is no API key.
@@ -58,9 +60,10 @@ class JobParts:
         take_job: TakeJob,
         on_accepted: Callable[[], None],
         before: "JobParts | None" = None,
+        observe: Observe = unobserved,
     ) -> None:
         budgets = {name: settings.budget(name) for name in settings.budgets}
-        self.client = stibnite_client(settings, patience=ONE_TRY)
+        self.client = stibnite_client(settings, patience=ONE_TRY, observe=observe)
         line = Line(now_ms, _DICE.random)
         after_s = settings.stibnite.reconcile_after
         buyer = Buyer(

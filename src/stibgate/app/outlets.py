@@ -8,6 +8,7 @@ import structlog
 
 from stibgate.app.parts import SinkMemory, now_ms, policy_of
 from stibgate.config import AnySink, Settings
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.errors import ConfigError, Problem, SinkUnavailable, StibgateError
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.sinks import Reopens, Sink, SinkContext
@@ -29,12 +30,14 @@ class Outlets:
 
     Args:
         store: What they remember is kept there.
+        observe: Told what sinks tell of themselves.
 
     Attributes:
         stuck: Whether a sink did not let go: a thread of this process hangs in it for ever.
     """
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore, observe: Observe = unobserved) -> None:
+        self._observe = observe
         self._store = store
         self._open: dict[str, Sink] = {}
         self.stuck = False
@@ -89,7 +92,7 @@ class Outlets:
 
     def _build(self, name: str, wanted: AnySink) -> Sink:
         try:
-            return wanted.build(SinkContext(name, now_ms, _DICE.random, SinkMemory(name, self._store)))
+            return wanted.build(SinkContext(name, now_ms, _DICE.random, SinkMemory(name, self._store), self._observe))
         except StibgateError as error:
             words, hint = error.message, error.hint
             cause: Exception = error

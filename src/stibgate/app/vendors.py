@@ -5,6 +5,7 @@ import random
 
 from stibgate.app.parts import now_ms
 from stibgate.config import Settings
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.errors import ConfigError, Problem
 from stibgate.vendors.retry import Means, Patience
 from stibgate.vendors.stibnite import StibniteClient
@@ -13,12 +14,14 @@ from stibgate.vendors.thehog import TheHogClient
 _DICE = random.Random()  # noqa: S311  (jitter)
 
 
-def means() -> Means:
+def means(observe: Observe = unobserved) -> Means:
     """Return the clock, the sleep and the chance that clients use."""
-    return Means(now=lambda: now_ms() / 1000, sleep=asyncio.sleep, jitter=_DICE.random)
+    return Means(now=lambda: now_ms() / 1000, sleep=asyncio.sleep, jitter=_DICE.random, observe=observe)
 
 
-def stibnite_client(settings: Settings, *, patience: Patience | None = None) -> StibniteClient:
+def stibnite_client(
+    settings: Settings, *, patience: Patience | None = None, observe: Observe = unobserved
+) -> StibniteClient:
     """Return a client of our account at Stibnite, not opened yet.
 
     Raises:
@@ -27,7 +30,7 @@ def stibnite_client(settings: Settings, *, patience: Patience | None = None) -> 
     own = settings.stibnite
     if own.api_key is None:
         raise _missing("stibnite.api_key", "STIBGATE_STIBNITE__API_KEY")
-    return StibniteClient(own.base_url, own.api_key, means=means(), patience=patience)
+    return StibniteClient(own.base_url, own.api_key, means=means(observe), patience=patience)
 
 
 def thehog_client(settings: Settings, *, patience: Patience | None = None) -> TheHogClient:

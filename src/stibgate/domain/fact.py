@@ -168,7 +168,52 @@ class Reloaded:
     done: bool
 
 
-Fact = Answered | Looked | Normalised | Attempted | GaveUp | CircuitMoved | Replayed | Committed | Reloaded
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A request went out, to a vendor or a sink.
+
+    Attributes:
+        server: The other side's host, as it is configured.
+        operation: A vendor's route with `{names}` in place of values; empty for sinks.
+        http_status: None when no answer came.
+        error: `timeout` or `failed` when it did not come to a whole answer.
+        remaining: How many more requests the other side allows now; None when it does not say.
+    """
+
+    server: str
+    method: str
+    operation: str
+    http_status: int | None
+    duration_s: float
+    error: str = ""
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaLearned:
+    """A sink said what is left of a quota of its own.
+
+    Attributes:
+        policy: Which one: `daily`.
+    """
+
+    sink: str
+    policy: str
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """A sink asked for a pause."""
+
+    sink: str
+    reason: str
+
+
+Fact = (
+    Answered | Looked | Normalised | Attempted | GaveUp | CircuitMoved | Replayed | Committed | Reloaded
+    | Called | QuotaLearned | Throttled
+)  # fmt: skip
 Observe = Callable[[Fact], None]
 
 

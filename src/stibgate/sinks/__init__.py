@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.domain.record import Provenance, Record
 from stibgate.domain.task import Outcome
 
@@ -132,9 +133,11 @@ class SinkContext:
         now_ms: The clock, milliseconds since the epoch.
         jitter: Returns a random number from 0 to 1.
         memory: What it remembers.
+        observe: Told of its requests, and of what the far side allows.
     """
 
     name: str
     now_ms: Callable[[], int]
     jitter: Callable[[], float]
     memory: Memory
+    observe: Observe = unobserved

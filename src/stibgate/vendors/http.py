@@ -7,6 +7,8 @@ Errors of aiohttp know URLs and headers, so none of them is chained to ours.
 Source: research/security.md 3.2; RFC 9110, 12.5.3.
 """
 
+import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,6 +19,8 @@ import aiohttp
 from yarl import URL
 
 from stibgate import __version__
+from stibgate.domain.calling import telling
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.errors import UsageError, VendorMisbehaved, VendorUnavailable
 
 BODY_MAX_BYTES = 16 * 1024 * 1024
@@ -96,13 +100,18 @@ class Http:
         base_url: https, or http on loopback; a path in it stands before every target.
         timeout_s: For one exchange, from looking up the name to the last byte.
         connect_timeout_s: For making the connection.
+        observe: Told of each exchange.
 
     Raises:
         UsageError: *base_url* is not one.
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float = 30.0, connect_timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, base_url: str, *, timeout_s: float = 30.0, connect_timeout_s: float = 10.0, observe: Observe = unobserved
+    ) -> None:
         self._base_url = checked_base_url(base_url)
+        self._host = urlsplit(self._base_url).hostname or ""
+        self._observe = observe
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(connect_timeout_s, timeout_s))
         self._session: aiohttp.ClientSession | None = None
 
@@ -137,10 +146,12 @@ class Http:
         headers = dict(call.headers) if call.body is None else {**call.headers, "Content-Type": "application/json"}
         url = URL(self._base_url + call.target, encoded=True)
         try:
-            async with self._session.request(
-                call.method, url, data=call.body, headers=headers, allow_redirects=False
-            ) as response:
-                return Answer(response.status, response.headers.copy(), await _read(response, call))
+            with telling(self._observe, asyncio.get_running_loop().time, self._host, call.method, call.name) as told:
+                async with self._session.request(
+                    call.method, url, data=call.body, headers=headers, allow_redirects=False
+                ) as response:
+                    told.status, told.remaining = response.status, _remaining(response.headers)
+                    return Answer(response.status, response.headers.copy(), await _read(response, call))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             failure = _failure(call, error)
         raise failure
@@ -166,6 +177,11 @@ def checked_base_url(text: str) -> str:
 
 
 _BASE_URL_HINT = 'For example "https://platform.stibnite.co"; http:// is for 127.0.0.1, [::1] and localhost only.'
+
+
+def _remaining(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("x-ratelimit-remaining", "")
+    return int(text) if re.fullmatch("[0-9]{1,9}", text, re.ASCII) else None
 
 
 class _Broken(aiohttp.ClientError):

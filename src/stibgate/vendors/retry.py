@@ -6,6 +6,7 @@ Source: "Exponential Backoff And Jitter" (AWS Architecture Blog), full jitter; r
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.errors import VendorError, VendorMisbehaved, VendorUnavailable
 from stibgate.vendors.answers import error_of
 from stibgate.vendors.http import Answer, Call, Http, Repeat
@@ -19,11 +20,13 @@ class Means:
         now: Seconds since the Unix epoch.
         sleep: Waits the given seconds.
         jitter: A random number from 0 to 1.
+        observe: Told of each exchange.
     """
 
     now: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     jitter: Callable[[], float]
+    observe: Observe = unobserved
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ class Meters(Collector):
         for table in self._tally.tables:
             yield table.family()
         yield gauge("stibgate_receive_last_accepted_timestamp_seconds", self._tally.last_accepted)
+        yield gauge("stibgate_sink_quota_remaining", self._tally.quotas)
+        yield gauge("stibgate_upstream_ratelimit_remaining", self._tally.rate_left)
         yield from self._live
         if self._state.state is not None:
             yield from gauges_of(self._state.state, self._settings.sinks, now_s=time.time())

@@ -122,6 +122,16 @@ _SINKS = (
     _counter("stibgate_sink_records_total", "Records by what became of them at a sink.", "sink", "outcome"),
     _gauge("stibgate_circuit_state", "1 for the state that a sink's breaker is in.", "sink", "state"),
     _counter("stibgate_circuit_transitions_total", "Changes of a sink's breaker.", "sink", "to"),
+    _counter("stibgate_sink_throttled_total", "How often a sink asked for a pause.", "sink", "reason"),
+    _gauge("stibgate_sink_quota_remaining", "What a sink says is left of its quota.", "sink", "policy"),
+    _histogram(
+        "http_client_request_duration_seconds",
+        SLOW_S,
+        "Time of a request to a sink or a vendor; without an answer the status is empty, and `error_type` says why.",
+        *("http_request_method", "server_address", "http_response_status_code", "error_type"),
+    ),
+    _counter("stibgate_upstream_requests_total", "Requests to Stibnite, by what came of them.", "operation", "result"),
+    _gauge("stibgate_upstream_ratelimit_remaining", "What Stibnite's latest answer left of its rate limit."),
     _gauge("stibgate_sink_paused", "1 while an operator has the sink paused.", "sink"),
 )
 

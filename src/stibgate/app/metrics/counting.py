@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from stibgate.app.metrics.tables import Counter, Histogram
@@ -11,15 +12,18 @@ from stibgate.domain.fact import (
     Answer,
     Answered,
     Attempted,
+    Called,
     CircuitMoved,
     Committed,
     Fact,
     GaveUp,
     Looked,
     Normalised,
+    QuotaLearned,
     Reloaded,
     Replayed,
     StoreTrouble,
+    Throttled,
 )
 from stibgate.domain.task import OutcomeKind, Signal
 from stibgate.errors import AuthReason
@@ -45,6 +49,7 @@ ATTEMPTED = (
     Signal.EXHAUSTED,
     Signal.HELD,
 )
+_STATUSES = frozenset(HTTPStatus)
 _GIVEN_UP = frozenset({Signal.REJECTED, Signal.EXHAUSTED})
 _DELIVERED = frozenset({Signal.TAKEN, Signal.SPLIT})
 
@@ -84,10 +89,15 @@ class Tally:
         self.replayed = Counter("stibgate_tasks_replayed_total")
         self.outcomes = Counter("stibgate_sink_records_total")
         self.circuits = Counter("stibgate_circuit_transitions_total")
+        self.throttled = Counter("stibgate_sink_throttled_total")
+        self.called = Histogram("http_client_request_duration_seconds")
+        self.upstream = Counter("stibgate_upstream_requests_total")
         self.commit_s = Histogram("stibgate_store_commit_seconds")
         self.commit_rows = Histogram("stibgate_store_commit_rows")
         self.store_errors = Counter("stibgate_store_errors_total")
         self.last_accepted: dict[tuple[str, ...], float] = {}
+        self.quotas: dict[tuple[str, ...], float] = {}
+        self.rate_left: dict[tuple[str, ...], float] = {}
         self.reload_done = True
         self.reload_done_at_s = now_s()
         self._of: Mapping[type, Callable[[Any], None]] = {
@@ -100,6 +110,9 @@ class Tally:
             Replayed: self._replayed,
             Committed: self._committed,
             Reloaded: self._reloaded,
+            Called: self._called,
+            QuotaLearned: self._quota_learned,
+            Throttled: lambda fact: self.throttled.add(fact.sink, fact.reason),
         }
         self.configure(names)
 
@@ -215,3 +228,15 @@ class Tally:
         self.reload_done = fact.done
         if fact.done:
             self.reload_done_at_s = self._now_s()
+
+    def _called(self, fact: Called) -> None:
+        status = str(fact.http_status) if fact.http_status in _STATUSES else ""
+        self.called.observe(fact.duration_s, fact.method, fact.server, status, fact.error)
+        if not fact.operation:
+            return
+        self.upstream.add(fact.operation, fact.error or (f"{status[0]}xx" if status else OTHER))
+        if fact.remaining is not None:
+            self.rate_left[()] = fact.remaining
+
+    def _quota_learned(self, fact: QuotaLearned) -> None:
+        self.quotas[(fact.sink, fact.policy)] = fact.remaining

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from stibgate.domain.fact import Observe, QuotaLearned, Throttled, unobserved
 from stibgate.errors import SinkHeld, SinkUnavailable
 from stibgate.sinks.hubspot.answers import Again, Answer, Refused, Reply, Trouble, judge
 from stibgate.sinks.hubspot.disabled import DisabledProperties
@@ -40,6 +41,7 @@ class HubSpotClient:
         timeout_s: How long one try may take; HubSpot itself gives up after 100.
         sleep: Waits before a request is sent again.
         name: The sink's name, for the log.
+        observe: Told of each request, and of what HubSpot allows.
 
     Attributes:
         disabled: The properties that no record is sent with at present.
@@ -48,7 +50,7 @@ class HubSpotClient:
         ValueError: *token* cannot stand in a header.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what it cannot know by itself)
         self,
         *,
         base_url: str,
@@ -59,9 +61,12 @@ class HubSpotClient:
         timeout_s: float = 100,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         name: str = "hubspot",
+        observe: Observe = unobserved,
     ) -> None:
+        self._name = name
+        self._observe = observe
         self.disabled = DisabledProperties(lambda: asyncio.get_running_loop().time())
-        self._wire = Wire(base_url, token, timeout_s)
+        self._wire = Wire(base_url, token, timeout_s, observe)
         self._version = api_version
         self._now_ms = now_ms
         self._jitter = jitter
@@ -170,7 +175,8 @@ class HubSpotClient:
     def _judge(self, reply: Reply | Again, *, by_id: bool) -> Answer | Again:
         if isinstance(reply, Again):
             return reply
-        self._limiter.learn(reply.headers)
+        if (remaining := self._limiter.learn(reply.headers)) is not None:
+            self._observe(QuotaLearned(self._name, "daily", remaining))
         now_ms = self._now_ms()
         try:
             return judge(
@@ -186,7 +192,8 @@ class HubSpotClient:
             raise
 
     def _report(self, reason: str, retry_after_s: float | None, now_s: float) -> None:
-        """Log that HubSpot slows us down, once a period for each reason."""
+        """Tell that HubSpot slows us down; the log once a period for each reason."""
+        self._observe(Throttled(self._name, str(reason)))
         if now_s - self._logged_at_s.get(reason, -LOG_PERIOD_S) >= LOG_PERIOD_S:
             self._logged_at_s[reason] = now_s
             self._log.warning("sink.throttled", reason=str(reason), retry_after_s=retry_after_s)

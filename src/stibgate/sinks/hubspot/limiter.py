@@ -115,8 +115,8 @@ class Limiter:
             self._flying -= 1
             self._pump()
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Take the limits that an answer's headers name; searches' answers name none."""
+    def learn(self, headers: Mapping[str, str]) -> int | None:
+        """Take the limits that an answer's headers name; return what is left of the day's. Searches name none."""
         limit = _figure(headers, "Max")
         window_ms = _figure(headers, "Interval-Milliseconds") or WINDOW_S * 1000
         if limit is not None and limit >= 2:
@@ -124,6 +124,7 @@ class Limiter:
         daily, remaining = _figure(headers, "Daily"), _figure(headers, "Daily-Remaining")
         if daily and remaining is not None:
             self.governor.learn(daily, remaining, self._now_ms())
+        return remaining
 
     def send_away(self, error: SinkHeld) -> None:
         """Raise *error* to everybody who waits."""

@@ -136,6 +136,7 @@ class HubspotSettings(SinkSettings):
             now_ms=context.now_ms,
             jitter=context.jitter,
             name=context.name,
+            observe=context.observe,
         )
         token = self.token.get_secret_value()
         return HubspotSink(client, Objects(client), context, self.options(), token=token)

@@ -1,13 +1,17 @@
 """The connection to HubSpot: bounded in time and size, no redirects, no cookies, the token in no error."""
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from stibgate import __version__
+from stibgate.domain.calling import telling
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.errors import SinkUnavailable
 from stibgate.sinks.hubspot.answers import Again, Reply, Trouble
 
@@ -22,16 +26,19 @@ class Wire:
         base_url: Scheme, host and port.
         token: Printable ASCII.
         timeout_s: For one exchange, from connecting to the last byte.
+        observe: Told of each exchange.
 
     Raises:
         ValueError: *token* cannot stand in a header; the message does not show it.
     """
 
-    def __init__(self, base_url: str, token: str, timeout_s: float) -> None:
+    def __init__(self, base_url: str, token: str, timeout_s: float, observe: Observe = unobserved) -> None:
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise ValueError("the token must be printable ASCII without spaces")
         self._base_url = base_url.rstrip("/")
         self._token = token
+        self._host = urlsplit(base_url).hostname or ""
+        self._observe = observe
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s))
         self._session: aiohttp.ClientSession | None = None
 
@@ -62,10 +69,12 @@ class Wire:
         headers = None if data is None else {"Content-Type": "application/json"}
         url = f"{self._base_url}/{path}"
         try:
-            async with self._session.request(
-                method, url, data=data, headers=headers, allow_redirects=False
-            ) as response:
-                return Reply(response.status, response.headers, await _read(response))
+            with telling(self._observe, asyncio.get_running_loop().time, self._host, method) as told:
+                async with self._session.request(
+                    method, url, data=data, headers=headers, allow_redirects=False
+                ) as response:
+                    told.status = response.status
+                    return Reply(response.status, response.headers, await _read(response))
         except TimeoutError:
             return Again(Trouble.BROKEN, "HubSpot did not answer in time")
         except (aiohttp.ClientError, OSError) as error:

@@ -128,7 +128,7 @@ class WebhookSettings(SinkSettings):
     def build(self, context: SinkContext) -> Sink:
         """Return the sink; nothing is touched before its `open`."""
         allowed = (lambda _: True) if self.allow_private else is_public
-        return WebhookSink(self.receiver(), Network(allowed), now_ms=context.now_ms)
+        return WebhookSink(self.receiver(), Network(allowed), now_ms=context.now_ms, observe=context.observe)
 
     def receiver(self) -> Receiver:
         """Return where the sink sends to."""

@@ -9,6 +9,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from stibgate.domain.calling import telling
+from stibgate.domain.fact import Observe, unobserved
 from stibgate.domain.task import Outcome, OutcomeKind
 from stibgate.domain.trace import CURRENT
 from stibgate.errors import SinkUnavailable
@@ -65,9 +67,13 @@ class WebhookSink:
         receiver: Where to.
         network: How it is reached.
         now_ms: The clock, milliseconds since the epoch.
+        observe: Told of each POST.
     """
 
-    def __init__(self, receiver: Receiver, network: Network, *, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, receiver: Receiver, network: Network, *, now_ms: Callable[[], int], observe: Observe = unobserved
+    ) -> None:
+        self._observe = observe
         self._receiver = receiver
         self._network = network
         self._now_ms = now_ms
@@ -103,10 +109,12 @@ class WebhookSink:
         body, headers = await asyncio.to_thread(self._prepared, batch)  # tens of milliseconds for 2,000 records
         try:
             # As a file: the library sends that piece by piece, and warns about large bytes.
-            async with self._session.post(
-                self._receiver.url, data=io.BytesIO(body), headers=headers, allow_redirects=False
-            ) as response:
-                refused = await self._refusal(response, batch)
+            with telling(self._observe, asyncio.get_running_loop().time, self._receiver.host, "POST") as told:
+                async with self._session.post(
+                    self._receiver.url, data=io.BytesIO(body), headers=headers, allow_redirects=False
+                ) as response:
+                    told.status = response.status
+                    refused = await self._refusal(response, batch)
         except (aiohttp.ClientError, OSError) as error:
             raise failure(error, self._receiver.host) from None  # its text may quote our headers
         if refused is not None:

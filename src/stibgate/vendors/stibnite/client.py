@@ -70,7 +70,7 @@ class StibniteClient:
         patience: Patience | None = None,
         timeout_s: float = 30.0,
     ) -> None:
-        self._wire = Wire(Http(base_url, timeout_s=timeout_s), means, patience or Patience())
+        self._wire = Wire(Http(base_url, timeout_s=timeout_s, observe=means.observe), means, patience or Patience())
         self._key = by_api_key(api_key)
 
     async def __aenter__(self) -> Self:
