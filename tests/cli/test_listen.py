@@ -6,7 +6,10 @@ import pytest
 from click import unstyle
 
 from stibgate.cli.event_stream import LINE_MAX, Event, events
+from stibgate.cli.listen import LEVELS as LISTEN_LEVELS
+from stibgate.cli.listen import listen
 from stibgate.cli.listen_output import told
+from stibgate.web.live.filters import LEVELS, NAMES
 
 AT = {"timestamp": "2026-05-17T18:42:10.004123Z", "level": "info", "service": "stibgate"}
 ID = {"delivery_id": "dlv_1"}
@@ -120,6 +123,14 @@ def test_nothing_in_a_line_steers_the_terminal():
         }
         for row in told({**line, "timestamp": evil, "level": evil, "duration_ms": evil, "next_attempt_at": evil}):
             assert unstyle(row).isprintable()
+
+
+def test_it_has_every_filter_that_the_service_has():
+    """The terminal, the console and the API ask for the same things in the same words."""
+    options = {param.name for param in listen.params}
+    assert set(NAMES) <= options
+    assert options - set(NAMES) == {"config", "as_json", "last", "count", "retry_for", "url", "token_file"}
+    assert tuple(LEVELS) == LISTEN_LEVELS
 
 
 def test_a_line_without_its_fields_is_still_shown():

@@ -109,11 +109,15 @@ def test_dev_prints_what_one_needs_and_stops_at_interrupt(tmp_path):
             printed = dev.printed()
             for text in (f"{dev.url}/hooks/jobs", "signing secret", f"{dev.url}/hooks/push/", f"{dev.admin}/readyz"):
                 assert text in printed
+            assert f"{dev.admin}/\n" in printed  # the console
             heads.append(re.findall(r"whsec_\S+|/hooks/push/\S+", printed))
             line = re.search(rf"stibgate (trigger {PUSHED} --config \S+)", printed)
             for words in (line[1].split(), line[1].replace(PUSHED, SUCCEEDED).split()):
                 ran = stibgate(*words)
                 assert (ran.code, "202 accepted" in ran.out) == (0, True), ran
+            words = re.search(r"stibgate (listen --config \S+)", printed)[1].split()
+            ran = stibgate(*words, "--last", "9", "--event", "delivery.accepted", "--count", "2")
+            assert (ran.code, ran.out.count("--> ")) == (0, 2), ran
             assert len(dev.settled()) == 2 * number
             assert dev.stop(2) == 0
             assert dev.config.read_text().count('"whsec_') == number

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from stibgate.web.live.feed import KEEPALIVE_S, KEPT_LINES, LIFE_S, LINES_PER_S, UNREAD_BYTES
+from stibgate.web.live.channel import LINES_PER_S, UNREAD_BYTES
+from stibgate.web.live.feed import KEEPALIVE_S, KEPT_LINES, LIFE_S
 from tests.web.tail import SOON_S, open_room
 
 

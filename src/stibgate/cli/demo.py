@@ -86,6 +86,7 @@ def dev(*, folder: Path, port: int, admin_port: int, sandbox_port: int, seed: in
 
 
 async def _dev(folder: Path, port: int, admin_port: int, sandbox_port: int, seed: int) -> None:
+    from stibgate.app.token import known_token
     from stibgate.cli.stage import dev_stage
 
     async with dev_stage(folder, seed=seed, public=port, admin=admin_port, sandbox_port=sandbox_port) as on:
@@ -96,6 +97,8 @@ stibgate dev: everything is in {folder}   (^C stops it)
   jobs webhook         {on.gateway.url}/hooks/jobs
     signing secret     {source["jobs"].secrets[0].value.get_secret_value()}
   result_delivery_url  {on.gateway.url}/hooks/push/{source["push"].tokens[0].get_secret_value()}
+  console              {on.gateway.admin_url}/
+    token              {known_token(on.settings.storage.path)}
   health               {on.gateway.admin_url}/readyz
   drops                {on.folder / "data" / "drops"}
   Stibnite's sandbox   {on.sandbox_url}
@@ -103,7 +106,8 @@ stibgate dev: everything is in {folder}   (^C stops it)
   HubSpot's sandbox    {on.hubspot_url}
     token              {on.hubspot.token}
 
-In another terminal:
+In other terminals:
+  stibgate listen --config {on.config}
   stibgate trigger prospecting.records.pushed --config {on.config}
   stibgate jobs submit "60 CMOs at SaaS companies" --limit 60 --budget trial --config {on.config}
   stibgate deliveries list --config {on.config}

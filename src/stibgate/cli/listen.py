@@ -1,5 +1,6 @@
 """`stibgate listen`: the log of a running service, live in a terminal or a pipe."""
 
+import functools
 import http.client
 import json
 import time
@@ -9,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -22,12 +23,31 @@ from stibgate.domain.units import parse_duration
 from stibgate.errors import PermissionRefused, ServiceUnreachable, StibgateError, UsageError
 from stibgate.views.words import counted
 
+R = TypeVar("R")
+
 SILENT_S = 40.0
 """The service says something every 15 s; who is silent for longer is not there any more."""
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 LAST_MAX = 1000
 
-_FILTERS = ("source", "sink", "event", "event_type", "delivery_id", "job_id", "search_id", "state", "outcome")
+_SAID = {
+    "source": "Only of this source; may be repeated, like all filters.",
+    "sink": "Only of this sink.",
+    "event": "Only these events: task.dead, or delivery.*",
+    "event_type": "Only of this event type of the vendor.",
+    "delivery_id": "Only of this delivery.",
+    "task_id": "Only of this task.",
+    "job_id": "Only of this job.",
+    "search_id": "Only of this search.",
+    "run_id": "Only of this run, whose pages are jobs.",
+    "partner_customer_id": "Only of this customer of the partner.",
+    "request_id": "Only of this request.",
+    "reason": "Only with this reason: mismatch, draining, ...",
+    "state": "Only what came into this state: dead, quarantined, ...",
+    "outcome": "Only attempts with records that became this: refused, created, ...",
+}
+"""The filters, but for the level; what is not understood is said by the service."""
+LEVELS = ("debug", "info", "warning", "error", "critical")
 _MISSED = {
     "rate": "more came at once than is shown; a filter shows all of fewer",
     "overrun": "they are not kept any more",
@@ -42,19 +62,16 @@ def _patience(_ctx: click.Context, _option: click.Parameter, text: str) -> float
         raise click.BadParameter(str(error)) from error
 
 
+def _filters(command: Callable[..., R]) -> Callable[..., R]:
+    options = [click.option(f"--{name.replace('_', '-')}", multiple=True, help=said) for name, said in _SAID.items()]
+    return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
 @click.command()
 @config_option
 @json_option
-@click.option("--source", multiple=True, help="Only of this source; may be repeated, like all filters.")
-@click.option("--sink", multiple=True, help="Only of this sink.")
-@click.option("--event", multiple=True, metavar="NAME", help="Only these events: task.dead, or delivery.*")
-@click.option("--event-type", multiple=True, help="Only of this event type of the vendor.")
-@click.option("--delivery-id", multiple=True, help="Only of this delivery.")
-@click.option("--job-id", multiple=True)
-@click.option("--search-id", multiple=True)
-@click.option("--state", multiple=True, help="Only what came into this state: dead, quarantined, ...")
-@click.option("--outcome", multiple=True, help="Only attempts with records that became this: refused, created, ...")
-@click.option("--level", type=click.Choice(["info", "warning", "error"]), help="Only of this level and above.")
+@_filters
+@click.option("--level", type=click.Choice(LEVELS), help="Only of this level and above.")
 @click.option("--last", type=click.IntRange(0, LAST_MAX), default=0, help="First show so many lines that were.")
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many lines.")
 @click.option(
@@ -80,7 +97,7 @@ def listen(
     """
     from stibgate.config import load
 
-    query = [(name, value) for name in _FILTERS for value in chosen[name]]
+    query = [(name, value) for name in _SAID for value in chosen[name]]
     query += [("level", level)] if level else []
     base, token = service_at(lambda: load(config).settings, url, token_file)
     line = _Line(base, token, query, last, retry_for)

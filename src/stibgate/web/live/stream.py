@@ -18,7 +18,8 @@ from aiohttp import HttpVersion11, web
 
 from stibgate import __version__
 from stibgate.errors import StoreUnavailable, UsageError
-from stibgate.web.live.feed import CLIENTS_MAX, KEPT_LINES, LIFE_S, Feed, Member
+from stibgate.web.live.channel import Member
+from stibgate.web.live.feed import CLIENTS_MAX, KEPT_LINES, LIFE_S, Feed
 from stibgate.web.live.filters import NAMES, Filter, read_filter
 
 RETRY_MS = 2000
