@@ -30,9 +30,9 @@ SETTINGS = {
     },
     "budgets": {"trial": {"unit": "stibnite.credit_unit", "limit": 100, "period": "total"}},
 }
-BAD = """"'><img src=x onerror=alert(1)><script>alert(2)</script>{{ 7 * 7 }}\u202e"""
+BAD = """"'><img src=x onerror=alert(1)><script>alert(2)</script>{{ 7777 * 8888 }}\u202e"""
 """What a field must never become part of a page as."""
-INJECTED = ("<img src=x", "<script>alert", "49", "\u202e")
+INJECTED = ("<img src=x", "<script>alert", "69121976", "\u202e")
 
 
 class Shelf(MemoryStore):
