@@ -1,6 +1,7 @@
 """A console over a store in memory that a test furnishes itself: settings, counts, refusals, sinks, jobs."""
 
 import asyncio
+from dataclasses import replace
 
 from aiohttp import DummyCookieJar, web
 
@@ -49,6 +50,7 @@ class Annex(Office):
         self.client, self.store, self.clock, self.feed = client, store, clock, feed
         self.settings, self.operations = settings, operations
         self.reading = NOT_RELOADED
+        self.findings = []
 
 
 async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
@@ -63,6 +65,9 @@ async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
     async def read(query):
         return query(store)
 
+    async def look(sink):
+        return annex.findings
+
     grants = [grant(f"{role}-person", role, token) for role, token in TOKENS.items()]
     operations = Operations(
         store, read, to_sinks("drop"), tuple(valid.sinks), now_ms=clock, new_id=ids("new"), wake=lambda: None
@@ -70,7 +75,7 @@ async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
     parts = ConsoleParts(
         settings=lambda: valid,
         read=read,
-        acts=acts_of(store, operations, clock),
+        acts=replace(acts_of(store, operations, clock), look=look),
         access=access_of(grants, clock),
         ready=lambda: {"store": "ok"},
         now_ms=clock,

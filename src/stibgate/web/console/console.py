@@ -11,11 +11,13 @@ from stibgate.domain.audit import Actor
 from stibgate.domain.instant import to_rfc3339
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, EXIT_USAGE, PermissionRefused, StibgateError
 from stibgate.web.access import TOKEN_NAMES
+from stibgate.web.console.audit import Audit
 from stibgate.web.console.configuration import Configuration
 from stibgate.web.console.dead import Dead
 from stibgate.web.console.deliveries import Deliveries
 from stibgate.web.console.delivery import DeliveryPage
 from stibgate.web.console.help import Help
+from stibgate.web.console.jobs import Jobs
 from stibgate.web.console.live import Live
 from stibgate.web.console.login import Login
 from stibgate.web.console.overview import Overview
@@ -33,6 +35,7 @@ from stibgate.web.console.security import (
     secure,
 )
 from stibgate.web.console.session import Session, Sessions
+from stibgate.web.console.sinks import Sinks
 from stibgate.web.console.sources import Sources
 
 log = structlog.get_logger("stibgate.console")
@@ -46,8 +49,11 @@ ROOMS: Sequence[Callable[[ConsoleParts], Room]] = (
     Replays,
     Records,
     Rejected,
+    Sinks,
     Sources,
+    Jobs,
     Configuration,
+    Audit,
     Help,
 )
 """In the order of the navigation."""

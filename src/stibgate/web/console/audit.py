@@ -1,0 +1,98 @@
+"""Who did what: the audit, newest first. Reveals, replays, pauses, logins; never what a person is called."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from stibgate.domain.access import Role
+from stibgate.domain.audit import Action, AuditLine
+from stibgate.errors import UsageError
+from stibgate.stores import AuditFilter
+from stibgate.views.audit import audit_row
+from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
+from stibgate.web.console.page import ConsoleParts, Page, Visit
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json_answer
+
+ROWS = 50
+QUERY = frozenset({"action", "actor", "since", "until"})
+COLUMNS = ("sequence", "at", "actor", "role", "action", "target", "detail", "client_ip", "chain")
+_TWINS = (".json", ".csv")
+
+
+class Audit:
+    """The page `/audit` and its twins."""
+
+    def __init__(self, parts: ConsoleParts) -> None:
+        self._parts = parts
+
+    def pages(self) -> Sequence[Page]:
+        """Return the list and its twins."""
+        query, role = QUERY | {CURSOR}, Role.ADMIN
+        return [
+            Page("/audit", self._list, "Audit", role=role, nav=True, query=query),
+            Page("/audit.json", self._json, "Audit", role=role, query=query),
+            Page("/audit.csv", self._csv, "Audit", role=role, query=query),
+        ]
+
+    async def _list(self, visit: Visit) -> web.Response:
+        found = await self._read(visit, ROWS + 1)
+        filters = {name: value for name, value in visit.query.items() if name != CURSOR}
+        path, _, query = visit.here(CURSOR).partition("?")
+        return visit.show(
+            "audit.html",
+            rows=[audit_row(line) | {"href": _href(line), "words": _words(line.entry.detail)} for line in found[:ROWS]],
+            older=_older(visit, found),
+            filters=filters,
+            actions=list(Action),
+            since_words=list(SINCE),
+            twins=[(word, path + word + (f"?{query}" if query else "")) for word in _TWINS],
+        )
+
+    async def _json(self, visit: Visit) -> web.Response:
+        found = await self._read(visit, ROWS + 1)
+        return json_answer([audit_row(line) for line in found[:ROWS]], _older(visit, found))
+
+    async def _csv(self, visit: Visit) -> web.Response:
+        found = await self._read(visit, TWIN_ROWS_MAX)
+        return csv_answer(csv_text(map(audit_row, found), COLUMNS), "audit")
+
+    async def _read(self, visit: Visit, limit: int) -> Sequence[AuditLine]:
+        query, now_ms = visit.query, self._parts.now_ms()
+        action = query.get("action")
+        if action is not None and action not in set(Action):
+            raise UsageError(f"nobody ever did {action!r}", hint=f"It is one of {', '.join(Action)}.")
+        where = AuditFilter(
+            action=None if action is None else Action(action),
+            actor=query.get("actor"),
+            since_ms=moment_of(query, "since", now_ms=now_ms),
+            until_ms=moment_of(query, "until", now_ms=now_ms),
+        )
+        before = before_of(query)
+        return await self._parts.read(lambda ledger: ledger.audit(where, limit=limit, before=before))
+
+
+def _older(visit: Visit, found: Sequence[AuditLine]) -> str | None:
+    """Return where the list goes on, when there is more of it."""
+    if len(found) <= ROWS:
+        return None
+    return visit.here(cursor=cursor_of(found[ROWS - 1].sequence, visit.query))
+
+
+def _href(line: AuditLine) -> str | None:
+    """Return the page of what a line is about."""
+    target, action = line.entry.target, line.entry.action
+    if target is None:
+        return None
+    if action in {Action.PAUSE, Action.RESUME, Action.RESET, Action.SINK_TEST}:
+        return f"/sinks/{target}"
+    if target.startswith("dlv_"):
+        return f"/deliveries/{target}"
+    return f"/replays/{target}" if action is Action.REPLAY_STARTED else None
+
+
+def _words(detail: Mapping[str, Any]) -> str:
+    """Return a line's counts and words as people read them."""
+    told = ((name.removeprefix("count_").replace("_", " "), value) for name, value in detail.items())
+    said = {True: "yes", False: "no"}
+    return ", ".join(f"{name} {said[value] if isinstance(value, bool) else value}" for name, value in told)

@@ -1,0 +1,191 @@
+"""What was bought: budgets, alarms, jobs, and what each bill brought.
+
+A search's text may name people, so only operators see it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from stibgate.domain.access import Role
+from stibgate.domain.job import Job, JobState
+from stibgate.errors import UsageError
+from stibgate.pipeline.alarms import found_in, uses_in
+from stibgate.stores import Bill, JobFilter, Ledger
+from stibgate.views.job_story import story_of_job
+from stibgate.views.jobs import job_row
+from stibgate.views.money import alarm_row, bill_row, budget_row
+from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
+from stibgate.web.console.page import ConsoleParts, Page, Visit, missing
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json_answer
+
+ROWS = 50
+ALARMS_MAX = 20
+HIDDEN = "hidden: for operators"
+JOBS = frozenset({"state", "budget"})
+BILLS = frozenset({"since", "short"})
+JOB_COLUMNS = (
+    "job_id", "run_id", "state", "page", "parent_job_id", "q", "limit", "max_records", "budget", "unit", "estimated",
+    "ceiling", "billed", "received", "more", "stopped", "delivery_id", "submitted_at", "ended_at", "polls",
+    "reason", "by",
+)  # fmt: skip
+BILL_COLUMNS = (
+    "at", "job_id", "run_id", "search_id", "delivery_id", "state", "unit", "budget", "estimated", "ceiling", "billed",
+    "received", "delivered", "waiting", "missing",
+)  # fmt: skip
+_TWINS = (".json", ".csv")
+
+
+class Jobs:
+    """The pages `/jobs`, `/jobs/bills` and `/jobs/{id}`, and the twins of the lists."""
+
+    def __init__(self, parts: ConsoleParts) -> None:
+        self._parts = parts
+
+    def pages(self) -> Sequence[Page]:
+        """Return the lists, their twins, and one job."""
+        jobs, bills = JOBS | {CURSOR}, BILLS | {CURSOR}
+        return [
+            Page("/jobs", self._jobs, "Jobs", nav=True, query=jobs),
+            Page("/jobs.json", self._jobs_json, "Jobs", query=jobs),
+            Page("/jobs.csv", self._jobs_csv, "Jobs", query=jobs),
+            Page("/jobs/bills", self._bills, "Bills", query=bills),
+            Page("/jobs/bills.json", self._bills_json, "Bills", query=bills),
+            Page("/jobs/bills.csv", self._bills_csv, "Bills", query=bills),
+            Page("/jobs/{id}", self._job, "Job"),
+        ]
+
+    async def _jobs(self, visit: Visit) -> web.Response:
+        where, before, now_ms = self._where(visit), before_of(visit.query), self._parts.now_ms()
+        settings = self._parts.settings()
+
+        def look(ledger: Ledger) -> tuple[Sequence[Job], list[dict[str, Any]], list[dict[str, Any]]]:
+            uses = uses_in(ledger, [settings.budget(name) for name in settings.budgets], now_ms)
+            alarms = found_in(ledger, uses, now_ms=now_ms)
+            found = ledger.jobs(where, limit=ROWS + 1, before=before)
+            return found, [budget_row(use) for use in uses], [alarm_row(alarm) for alarm in alarms]
+
+        found, budgets, alarms = await self._parts.read(look)
+        return visit.show(
+            "jobs.html",
+            rows=[_shown(visit, job) for job in found[:ROWS]],
+            older=_older(visit, found),
+            budgets=budgets,
+            alarms=alarms[:ALARMS_MAX],
+            more_alarms=max(len(alarms) - ALARMS_MAX, 0),
+            filters=_filters(visit),
+            states=list(JobState),
+            budget_names=list(settings.budgets),
+            twins=_twins(visit),
+            has_key=settings.stibnite.api_key is not None,
+        )
+
+    async def _jobs_json(self, visit: Visit) -> web.Response:
+        found = await self._read(visit, ROWS + 1)
+        return json_answer([_shown(visit, job) for job in found[:ROWS]], _older(visit, found))
+
+    async def _jobs_csv(self, visit: Visit) -> web.Response:
+        found = await self._read(visit, TWIN_ROWS_MAX)
+        return csv_answer(csv_text((_shown(visit, job) for job in found), JOB_COLUMNS), "jobs")
+
+    async def _read(self, visit: Visit, limit: int) -> Sequence[Job]:
+        where, before = self._where(visit), before_of(visit.query)
+        return await self._parts.read(lambda ledger: ledger.jobs(where, limit=limit, before=before))
+
+    def _where(self, visit: Visit) -> JobFilter:
+        """Return which jobs the URL asks for.
+
+        Raises:
+            UsageError: There is no such state or budget.
+        """
+        state, budget = visit.query.get("state"), visit.query.get("budget")
+        if state is not None and state not in set(JobState):
+            raise UsageError(f"a job is never {state!r}", hint=f"It is one of {', '.join(JobState)}.")
+        if budget is not None:
+            self._parts.settings().budget(budget)
+        return JobFilter(state=None if state is None else JobState(state), budget=budget)
+
+    async def _bills(self, visit: Visit) -> web.Response:
+        found = await self._read_bills(visit, ROWS + 1)
+        return visit.show(
+            "bills.html",
+            rows=[bill_row(bill) for bill in found[:ROWS]],
+            older=_older(visit, found),
+            filters=_filters(visit),
+            since_words=list(SINCE),
+            twins=_twins(visit),
+        )
+
+    async def _bills_json(self, visit: Visit) -> web.Response:
+        found = await self._read_bills(visit, ROWS + 1)
+        return json_answer([bill_row(bill) for bill in found[:ROWS]], _older(visit, found))
+
+    async def _bills_csv(self, visit: Visit) -> web.Response:
+        found = await self._read_bills(visit, TWIN_ROWS_MAX)
+        return csv_answer(csv_text(map(bill_row, found), BILL_COLUMNS), "bills")
+
+    async def _read_bills(self, visit: Visit, limit: int) -> Sequence[Bill]:
+        short = visit.query.get("short", "no")
+        if short not in {"yes", "no"}:
+            raise UsageError(f"short {short!r} is none", hint="It is yes or no.")
+        query: Callable[..., Sequence[Bill]] = partial(
+            _bills_of,
+            limit=limit,
+            before=before_of(visit.query),
+            since_ms=moment_of(visit.query, "since", now_ms=self._parts.now_ms()),
+            short=short == "yes",
+        )
+        return await self._parts.read(query)
+
+    async def _job(self, visit: Visit) -> web.Response:
+        name = visit.part("id")
+
+        def look(ledger: Ledger) -> tuple[Job, list[Any], Sequence[Job]] | None:
+            job = ledger.job(name)
+            if job is None:
+                return None
+            pages = ledger.jobs(JobFilter(chain=job.chain), limit=ROWS)
+            return job, story_of_job(ledger, job), pages if len(pages) > 1 else ()
+
+        found = await self._parts.read(look)
+        if found is None:
+            raise missing("the ledger has no such job", "Jobs lists those that it has, each by its job's or run's id.")
+        job, story, pages = found
+        return visit.show(
+            "job.html",
+            title=f"Job {job.job_id or job.run_id}",
+            row=_shown(visit, job),
+            story=story,
+            pages=[_shown(visit, page) for page in reversed(pages)],
+        )
+
+
+def _bills_of(ledger: Ledger, *, limit: int, before: int | None, since_ms: int | None, short: bool) -> Sequence[Bill]:
+    return ledger.bills(limit=limit, before=before, since_ms=since_ms, short=short)
+
+
+def _shown(visit: Visit, job: Job) -> dict[str, Any]:
+    """Return a job as this person may see it."""
+    row = job_row(job)
+    if visit.may(Role.OPERATOR) or row["q"] is None:
+        return row
+    return row | {"q": HIDDEN}
+
+
+def _filters(visit: Visit) -> Mapping[str, str]:
+    return {name: value for name, value in visit.query.items() if name != CURSOR}
+
+
+def _older(visit: Visit, found: Sequence[Job] | Sequence[Bill]) -> str | None:
+    """Return where the list goes on, when there is more of it."""
+    if len(found) <= ROWS:
+        return None
+    return visit.here(cursor=cursor_of(found[ROWS - 1].sequence, visit.query))
+
+
+def _twins(visit: Visit) -> list[tuple[str, str]]:
+    here = visit.here(CURSOR)
+    path, _, query = here.partition("?")
+    return [(word, path + word + (f"?{query}" if query else "")) for word in _TWINS]
