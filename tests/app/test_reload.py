@@ -81,7 +81,7 @@ class House:
         """Change the file, reload, and wait until the sinks have changed too; return how it ended."""
         self.edit(*pairs)
         await self.gateway._reloader.reload()
-        await self.gateway._worker.changed()
+        await self.gateway._works.worker.changed()
         return self.gateway.reload_status
 
     async def post(self, path, body, headers=()):
@@ -94,6 +94,11 @@ class House:
 
     async def job(self, serial, *, source="jobs", **how):
         return await self.post(f"/hooks/{source}", *signed_job(serial, **how))
+
+    async def metric(self, name):
+        async with self.http.get(f"{self.gateway.admin_url}/metrics") as answer:
+            (line,) = [line for line in (await answer.text()).splitlines() if line.startswith(f"{name} ")]
+        return float(line.split()[1])
 
     async def settled(self):
         await asyncio.wait_for(self.gateway.idle(), 10)
@@ -163,8 +168,10 @@ async def test_an_error_in_the_file(tmp_path, lines):
         assert not status.ok
         assert status.errors == len(lines.of("config.reload_failed")) * 3
         assert await at.push(push_body(1, serial=1)) == 202
+        assert await at.metric("stibgate_config_last_reload_successful") == 0
         at.path.write_text(text)
         assert (await at.reload()).ok
+        assert await at.metric("stibgate_config_last_reload_successful") == 1
     (line,) = lines.of("config.reload_failed")
     assert re.search(r"config\.toml:\d+$", line["config_path"])
     assert (line["errors"], line["level"]) == (3, "error")
@@ -249,12 +256,12 @@ async def test_routes_and_sinks(tmp_path, lines):
     async with house(tmp_path, sinks='[sinks.drop]\nkind = "csv"\ndir = "./drops"\n') as at:
         assert await at.push(push_body(1, serial=1)) == 202
         await at.settled()
-        kept = at.gateway._dispatcher.outlets["drop"].sink
+        kept = at.gateway._works.dispatcher.outlets["drop"].sink
         assert (await at.reload(("[sinks.drop]", f"{SECOND}\n[sinks.drop]"), ('["drop"]', '["drop", "second"]'))).ok
         assert lines.of("config.reloaded")[-1]["changed"] == [
             "sources.jobs.routes", "sources.push.routes", "sinks.second",
         ]  # fmt: skip
-        assert at.gateway._dispatcher.outlets["drop"].sink is kept
+        assert at.gateway._works.dispatcher.outlets["drop"].sink is kept
         assert await at.push(push_body(1, serial=2)) == 202
         await at.settled()
         assert len(list((tmp_path / "second").rglob("*.ndjson"))) == 1
@@ -297,12 +304,12 @@ async def test_a_sink_that_cannot_be_built(tmp_path, monkeypatch, lines):
         def fail(*_):
             raise OSError("no such luck")
 
-        before = at.gateway._dispatcher
+        before = at.gateway._works.dispatcher
         monkeypatch.setattr(DropSettings, "build", fail)
         status = await at.reload(("[sinks.drop]", f"{SECOND}\n[sinks.drop]"), (TOKEN, f"{TOKEN}-2"))
         monkeypatch.undo()
         assert not status.ok
-        assert at.gateway._dispatcher is before
+        assert at.gateway._works.dispatcher is before
         assert await at.push(push_body(1, serial=1)) == 202
     (line,) = lines.of("config.reload_failed")
     assert line["setting"] == "sinks.second"
@@ -311,10 +318,10 @@ async def test_a_sink_that_cannot_be_built(tmp_path, monkeypatch, lines):
 async def test_how_patiently_a_sink_is_tried(tmp_path):
     """Another policy is taken up by the same lane and the same sink."""
     async with house(tmp_path) as at:
-        (lane,) = at.gateway._worker._lanes
+        (lane,) = at.gateway._works.worker._lanes
         sink = lane.outlet.sink
         assert (await at.reload(("[sinks.drop]", '[delivery]\nconcurrency = 2\nrate = "7/s"\n\n[sinks.drop]'))).ok
-        assert next(iter(at.gateway._worker._lanes)) is lane
+        assert next(iter(at.gateway._works.worker._lanes)) is lane
         assert (lane.outlet.sink, lane._policy.concurrency, lane._rate._per_s) == (sink, 2, 7.0)
         assert await at.push(push_body(1, serial=1)) == 202
         await at.settled()
@@ -404,13 +411,13 @@ async def test_an_account_at_stibnite(tmp_path):
         account = f'[stibnite]\nbase_url = "{url}"\napi_key = "{sandbox.api_key}"\n'
         budget = '[budgets.month]\nunit = "stibnite.credit_unit"\nlimit = 2\nperiod = "month"\n'
         assert (await at.reload(("[server]\n", f"{account}\n[server]\n"))).ok
-        errands = at.gateway._buying.parts.errands
+        errands = at.gateway._works.buying.parts.errands
         assert (await buy())[0] == 200
         assert (await buy(budget="month"))[0] == 400
         assert (await at.reload(("[server]\n", f"{budget}\n[server]\n"))).ok
         status, document = await buy(budget="month")
         assert (status, document["decision"]["verdict"]) == (200, "deny")
-        await at.gateway._buying._change
+        await at.gateway._works.buying._change
         assert errands._loop.done(), "nothing is asked twice"
         assert (await at.reload((account, ""), (budget, ""))).ok
         assert (await buy())[0] == 400

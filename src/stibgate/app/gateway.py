@@ -2,43 +2,36 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import structlog
 
 from stibgate import __version__
 from stibgate.app.admin import AdminParts, admin_application
 from stibgate.app.audience import Audience
-from stibgate.app.buying import Buying
 from stibgate.app.health import Health, Heartbeat
 from stibgate.app.listeners import admin_runner, hand_back, listen, public_runner
 from stibgate.app.metrics import Meters, Probes
-from stibgate.app.outlets import Outlets
 from stibgate.app.parts import (
     bounds_of,
-    intake_of,
     limiter_of,
     new_id,
     new_request_id,
     now_ms,
     operations_of,
-    readback_of,
     tracing_of,
 )
 from stibgate.app.reload import Means, Reloader, ReloadStatus, Wish
 from stibgate.app.systemd import ADMIN, PUBLIC, Supervision, check_admin
+from stibgate.app.works import Works
 from stibgate.config import Settings
-from stibgate.domain.delivery import Admission, Delivery
-from stibgate.errors import EXIT_TEMPORARY, StoreError, StoreUnavailable
+from stibgate.errors import EXIT_TEMPORARY, StoreUnavailable
 from stibgate.log import add_listener, as_json, set_level
-from stibgate.normalise import Rules, warm
-from stibgate.pipeline.dispatch import Dispatcher, Outlet, untraced
-from stibgate.pipeline.fanout import Fanout, Readback
-from stibgate.pipeline.intake import Intake
+from stibgate.normalise import warm
+from stibgate.pipeline.dispatch import untraced
 from stibgate.pipeline.refusals import Refusals
 from stibgate.pipeline.rollup import Rollup
-from stibgate.pipeline.worker import Worker
 from stibgate.stores.connection import sqlite_version
 from stibgate.stores.sqlite import SqliteStore
 from stibgate.web.limits import InFlight
@@ -102,7 +95,7 @@ class Gateway:
     @property
     def stuck(self) -> bool:
         """Whether a sink did not let go: a thread of this process hangs in it for ever."""
-        return self._outlets.stuck
+        return self._works.sinks.stuck
 
     async def start(self) -> None:
         """Open the store, take over what was left, and listen.
@@ -129,29 +122,14 @@ class Gateway:
         self._store = self._open_store()
         self._stack.push_async_callback(self._store.close)
         self._start_rollup()
-        self._outlets = Outlets(self._store, self.audience.tell)
-        self._stack.push_async_callback(self._outlets.close_all)
-        outlets = self._outlets.build(self.settings)
-        await self._outlets.open_all(outlets)
+        within = untraced if self._tracing is None else self._tracing.attempt
+        self._works = Works(self._store, self.audience.tell, busy=lambda: self._receiver.busy, within=within)
+        self._stack.push_async_callback(self._works.close)
+        await self._works.open(self.settings)
         self._in_flight = InFlight(server.limits.concurrency, server.limits.bytes_in_flight)
-        self._dispatcher = self._make_dispatcher(outlets)
-        self._worker = Worker(
-            self._store,
-            self._make_fanout(self.settings, outlets),
-            self._dispatcher,
-            now_ms=now_ms,
-            busy=lambda: self._receiver.busy,
-        )
-        self._intake = await self._make_intake(self.settings)
-        await self._store.recover_runs(now_ms=now_ms())
         await self._store.forget_running_calls()
-        if readback_of(self.settings) is Readback.NEVER:
-            await self._store.forgo_results()
-        self._buying = Buying(self._store, self._take_job, self._worker.wake, self.audience.tell)
-        self._stack.push_async_callback(self._buying.close)
-        self._buying.turn_to(await self._buying.prepare(self.settings))
         self._receiver = self._make_receiver()
-        self._health = Health(self._store, self._worker, server.ack_timeout, lambda: self._receiver.draining)
+        self._health = Health(self._store, self._works.worker, server.ack_timeout, lambda: self._receiver.draining)
         if self._meters is not None:
             self._meters.start(self._probes())
             self._stack.push_async_callback(self._meters.close)
@@ -162,15 +140,13 @@ class Gateway:
         self.admin_url = await listen(
             admin, server.admin_address, "server.admin_bind", self._stack, given=given.get(ADMIN)
         )
-        self._stack.push_async_callback(self._stop_worker)
-        self._stack.push_async_callback(self._stop_buying)
+        self._stack.push_async_callback(self._works.stop, self._drain_left_s)
         handle = self._receiver.handle if self._tracing is None else self._tracing.around(self._receiver.handle)
         self._public = public_runner(handle, keepalive_s=server.keepalive)
         self.url = await listen(self._public, server.bind_address, "server.bind", self._stack, given=given.get(PUBLIC))
         # The libraries that normalise take a quarter of a second to load; answers need not wait for them.
         await asyncio.to_thread(warm)
-        recovered = await self._worker.start()
-        self._buying.start()
+        recovered = await self._works.start()
         self._health.listening = True
         await self._tell_supervisor()
         for wish in (self.reloading, self.reopening):
@@ -200,7 +176,7 @@ class Gateway:
         log.info(
             "service.draining",
             inflight_requests=self._in_flight.requests,
-            attempts=self._worker.attempts_running,
+            attempts=self._works.worker.attempts_running,
             deadline_s=self.settings.server.drain_timeout,
         )
         await self._answer_in_flight()
@@ -246,35 +222,6 @@ class Gateway:
         log.error("store.error", error=error.message, hint=error.hint)
         self.stopping.set()
 
-    def _make_dispatcher(self, outlets: Mapping[str, Outlet]) -> Dispatcher:
-        return Dispatcher(
-            self._store,
-            outlets,
-            now_ms=now_ms,
-            jitter=_DICE.random,
-            hash_key=self._store.hash_key,
-            observe=self.audience.tell,
-            within=untraced if self._tracing is None else self._tracing.attempt,
-        )
-
-    def _make_fanout(self, settings: Settings, outlets: Mapping[str, Outlet]) -> Fanout:
-        return Fanout(
-            self._store,
-            settings.router(),
-            Rules(**settings.normalise.model_dump()),
-            now_ms=now_ms,
-            new_id=lambda: new_id("tsk"),
-            first_delays_s={name: outlet.policy.schedule_s[0] for name, outlet in outlets.items()},
-            readback=readback_of(settings),
-            on_job=lambda: self._buying.wake(),  # noqa: PLW0108  (it is made later)
-            take_job=self._take_job,
-            observe=self.audience.tell,
-        )
-
-    async def _make_intake(self, settings: Settings) -> Intake:
-        pins = await self._store.pins()
-        return intake_of(settings, self._store, pins=pins, on_admitted=self._worker.wake)
-
     async def _turn_to(self, settings: Settings, read_at_ms: int) -> None:
         """Work by *settings* from now on. All that may fail comes first; then everything changes in one step.
 
@@ -283,45 +230,28 @@ class Gateway:
         """
         old = self.settings
         check_admin(self._supervision.sockets.get(ADMIN), settings)
-        outlets = self._outlets.build(settings, before=old, known=self._dispatcher.outlets)
-        intake = await self._make_intake(settings)
-        parts = await self._buying.prepare(settings, old)
+        plan = await self._works.prepare(settings, old)
         if self._receiver.draining:
             raise StoreUnavailable("the service is about to end", hint="It reads its configuration when it starts.")
         # One step from here on: nothing waits, and nothing fails.
         self.settings = settings
-        self._intake = intake
-        self._dispatcher = self._make_dispatcher(outlets)
+        self._works.turn_to(plan)
         limits = settings.server.limits
         same_rate = (limits.rate, limits.burst) == (old.server.limits.rate, old.server.limits.burst)
-        self._receiver.adopt(intake, bounds_of(settings), None if same_rate else limiter_of(settings))
+        self._receiver.adopt(plan.intake, bounds_of(settings), None if same_rate else limiter_of(settings))
         self._in_flight.requests_max, self._in_flight.bytes_max = limits.concurrency, limits.bytes_in_flight
-        self._worker.turn_to(self._make_fanout(settings, outlets), self._dispatcher, self._outlets.hand_over)
-        self._buying.turn_to(parts)
         self._store.keep_free(settings.storage.min_free)
         self.operations.router, self.operations.sinks = settings.router(), tuple(settings.sinks)
-        self._admin.turn_to(settings, None if parts is None else parts.desk)
+        self._admin.turn_to(settings, None if plan.parts is None else plan.parts.desk)
         if self._meters is not None:
             self._meters.configure(settings)
         set_level(settings.log.level)
         self._store.configured_at(read_at_ms)
-        await self._forgo_results(old)
-
-    async def _forgo_results(self, old: Settings) -> None:
-        """Say of what waits for a read-back that there will be none, when that is new; the next start does it too."""
-        if readback_of(self.settings) is Readback.NEVER and readback_of(old) is not Readback.NEVER:
-            with suppress(StoreError):
-                await self._store.forgo_results()
-
-    async def _take_job(self, source: str, event_type: str, body: bytes) -> tuple[Delivery, Admission]:
-        return await self._intake.take_job(source, event_type, body)
-
-    async def _stop_buying(self) -> None:
-        await self._buying.stop(drain_timeout_s=self._drain_left_s)
+        await self._works.forgo_results(settings, old)
 
     def _make_receiver(self) -> Receiver:
         return Receiver(
-            self._intake,
+            self._works.intake,
             bounds_of(self.settings),
             limiter=limiter_of(self.settings),
             in_flight=self._in_flight,
@@ -333,13 +263,13 @@ class Gateway:
 
     def _admin_parts(self) -> AdminParts:
         self.operations = operations_of(
-            self.settings, self._store, wake=self._worker.wake_all, observe=self.audience.tell
+            self.settings, self._store, wake=self._works.worker.wake_all, observe=self.audience.tell
         )
         return AdminParts(
             settings=self.settings,
             store=self._store,
             operations=self.operations,
-            desk=None if self._buying.parts is None else self._buying.parts.desk,
+            desk=None if (parts := self._works.buying.parts) is None else parts.desk,
             reload_status=lambda: self.reload_status,
             draining=lambda: self._receiver.draining,
             alive=self._health.alive,
@@ -353,7 +283,7 @@ class Gateway:
         return Probes(
             receiving=lambda: self._in_flight.requests,
             writes_waiting=lambda: self._store.writes_waiting,
-            leases=lambda: self._worker.running,
+            leases=lambda: self._works.worker.running,
             ready=self._health.ready,
             spans=lambda: {} if self._tracing is None else self._tracing.counts,
         )
@@ -371,7 +301,7 @@ class Gateway:
 
     async def _reopen_files(self) -> None:
         """Have every sink that holds files complete them and let go."""
-        log.info("service.files_reopened", sinks=await self._outlets.reopen())
+        log.info("service.files_reopened", sinks=await self._works.sinks.reopen())
 
     async def _answer_in_flight(self) -> None:
         """Return when every delivery that was begun is answered, or the drain's time is over.
@@ -379,15 +309,11 @@ class Gateway:
         aiohttp takes no more bytes from a connection once it is told to shut down, so a body that is still on
         its way must arrive before. Meanwhile whoever comes is answered 503.
         """
-        while self._in_flight.requests and self._drain_left_s > 0:  # noqa: ASYNC110  (an event would cost every request)
+        while self._in_flight.requests and self._drain_left_s() > 0:  # noqa: ASYNC110  (an event would cost every request)
             await asyncio.sleep(0.02)
 
     def _begin_drain(self) -> None:
         self._drained_by_s = asyncio.get_running_loop().time() + self.settings.server.drain_timeout
 
-    @property
     def _drain_left_s(self) -> float:
         return max(self._drained_by_s - asyncio.get_running_loop().time(), 0.0)
-
-    async def _stop_worker(self) -> None:
-        await self._worker.stop(drain_timeout_s=self._drain_left_s)
