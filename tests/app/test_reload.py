@@ -423,6 +423,29 @@ async def test_an_account_at_stibnite(tmp_path):
         assert (await buy())[0] == 400
 
 
+async def test_who_may_use_the_admin_listener(tmp_path):
+    """Tokens are those of the file from then on: who had one that is gone is turned away at the next call."""
+    console = (
+        '[console]\ntokens = [{ name = "ann", role = "viewer", token = "ann-has-this-token-and-nobody-else-1" }]\n'
+    )
+    async with house(tmp_path) as at:
+        local = admin_token(at.gateway.settings.storage.path)
+
+        async def ask(token, client="127.0.0.1"):
+            headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": client}
+            async with at.http.get(f"{at.gateway.admin_url}/api/v1/sinks", headers=headers) as answer:
+                return answer.status
+
+        assert await ask(local) == 200
+        assert (await at.reload(("[server]\n", f"{console}[server]\n"))).ok
+        assert (await ask(local), await ask("ann-has-this-token-and-nobody-else-1")) == (401, 200)
+        assert (await at.reload(("-else-1", "-else-2"), ("[server]\n", "[server]\ntrusted_proxies = []\n"))).ok
+        assert (
+            await ask("ann-has-this-token-and-nobody-else-1"),
+            await ask("ann-has-this-token-and-nobody-else-2"),
+        ) == (401, 200)
+
+
 async def test_files_are_reopened(tmp_path, lines):
     """When asked to, a rolling drop completes its file; the next delivery begins another one, whatever was moved away."""
     async with house(tmp_path, sinks=ROLL, routes=("roll",)) as at:

@@ -94,13 +94,9 @@ def admin_application(parts: AdminParts) -> web.Application:
 def _access(parts: AdminParts, grants: "_Grants") -> Access:
     """Return who may come in; a wrong token counts whether a script or a person tries it."""
     server = parts.settings.server
-    return Access(
-        grants,
-        server.admin_address[0],
-        lambda: parts.settings.console.hosts,
-        Proxies(server.trusted_proxies),
-        Throttle(now_ms),
-    )
+    proxies = Proxies(server.trusted_proxies)
+    parts.followers.append(lambda: proxies.turn_to(parts.settings.server.trusted_proxies))
+    return Access(grants, server.admin_address[0], lambda: parts.settings.console.hosts, proxies, Throttle(now_ms))
 
 
 def _add_api(app: web.Application, parts: AdminParts, acts: Acts, access: Access, live: LiveStream) -> None:

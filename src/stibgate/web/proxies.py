@@ -15,6 +15,10 @@ class Proxies:
     """
 
     def __init__(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
+        self.turn_to(networks)
+
+    def turn_to(self, networks: Sequence[IPv4Network | IPv6Network]) -> None:
+        """Trust *networks* from now on, and no others."""
         self._networks = networks
         self.trusts = lru_cache(maxsize=1024)(self._look_up)
 
