@@ -58,7 +58,7 @@ async def test_method(office, path):
     """A GET changes nothing: of `/jobs` it lists, and there is no job called as a call is."""
     office = await office()
     status, told = await office.ask(path, method="GET")
-    assert (status, told.get("data")) == ((200, []) if path == "jobs" else (404, None))
+    assert (status, told.get("data")) == ((200, []) if path == "jobs" else (405, None))
     assert office.audit() == []
 
 
