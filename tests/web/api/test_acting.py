@@ -153,3 +153,73 @@ async def test_a_store_that_cannot_write_is_told_as_such(office, monkeypatch):
         "type": "about:blank", "title": "the disk is full", "status": 503, "hint": "Free some space.",
         "request_id": "req1", "exit_code": 75,
     }  # fmt: skip
+
+
+async def test_who_did_what(office):
+    """Each act is one line of the audit: who, what, to what, and counts; a dry run and a refusal leave none."""
+    tasks = {"of": "tasks", "filter": {"person": "jane@example.com", "state": "dead"}}
+    for path, body in (
+        ("replays", tasks),
+        ("replays", {"ids": [office.names[0], "jane@example.com"], "dry_run": True}),
+    ):
+        await office.ask(path, {**body, "dry_run": True}, role="operator", status=200)
+    assert (await office.ask("sinks/crmm/pause", role="operator"))[0] == 400
+    assert office.audit() == []
+    await office.ask("replays", tasks, role="operator", status=200)
+    await office.ask("replays", {"ids": [office.names[0], "jane@example.com"]}, role="operator", status=200)
+    await office.ask("cancellations", {"of": "tasks", "sink": "drop"}, role="operator", status=200)
+    for verb in ("pause", "pause", "resume", "reset", "test"):
+        await office.ask(f"sinks/drop/{verb}", role="operator", status=200)
+    who, counts = "operator-dana", {"all": False}
+    assert office.audit() == [
+        (who, "replay", None, {"of": "tasks", "ids": 0, "filters": "person,state", "records": 0, **counts}),
+        (who, "replay", "dlv_1", {"of": "deliveries", "ids": 2, "records": 2, "count_replayed": 1, **counts}),
+        (who, "cancel", None, {"of": "tasks", "ids": 0, "sink": "drop", "records": 2, "count_cancelled": 1,
+                               "count_delivered": 1, **counts}),
+        (who, "pause", "drop", {"changed": True}),
+        (who, "pause", "drop", {"changed": False}),
+        (who, "resume", "drop", {"changed": True}),
+        (who, "reset", "drop", {"changed": False}),
+        (who, "sink_test", "drop", {"ok": False}),
+    ]  # fmt: skip
+    assert office.store.check() == []
+
+
+async def test_the_log_has_the_audit_too(office, lines):
+    """Each line of the audit is one of the log, without a person."""
+    await office.ask("replays", {"filter": {"person": "jane@example.com"}}, role="operator", status=200)
+    (line,) = lines.of("audit.replay")
+    assert (line["actor"], line["role"], line["client_ip"]) == ("operator-dana", "operator", "127.0.0.1")
+    assert line["detail"]["filters"] == "person"
+    assert "jane" not in lines.text
+    assert "dropped" not in line
+
+
+async def test_who_asks_is_told_in_the_story(office):
+    """The story names the token's owner; only the command line's own token may say who its user is."""
+    await office.ask("sinks/drop/pause?by=ann", role="operator")
+    assert (await office.get("sinks/drop"))["state"]["paused_by"] == "operator-dana: ann"
+    await office.ask("sinks/crm/pause", role="operator")
+    assert (await office.get("sinks/crm"))["state"]["paused_by"] == "operator-dana, by the admin API"
+    await office.ask("replays", {"ids": office.names[:1], "by": "ann"}, role="local")
+    assert [note.by for note in office.store.replays(office.names[0])] == ["ann"]
+
+
+async def test_a_sink_is_tested(office):
+    """`test` says what is in the way, as `stibgate sinks test` does, and changes nothing."""
+    told = (await office.ask("sinks/drop/test", role="operator"))[1]
+    assert told == {
+        "ok": False,
+        "findings": [
+            {"ok": True, "what": "drop is there", "hint": ""},
+            {"ok": False, "what": "it is full", "hint": "Empty it."},
+        ],
+    }
+
+
+async def test_a_filter_that_cannot_hold_is_refused(office):
+    """Tasks have no event type of their own: a filter that is not looked at would widen what is done."""
+    for name in ("event_type", "partner_customer_id"):
+        status, problem = await office.ask("cancellations", {"of": "tasks", "filter": {name: "x"}})
+        assert (status, name in problem["title"]) == (400, True)
+    assert office.states() == ["dead", "delivered"]
