@@ -274,3 +274,34 @@ def test_the_public_listener_has_no_admin_calls(shop):
     answer = request(f"{shop.admin}/api/v1/sinks")
     assert (answer.status, answer.headers["server"]) == (401, "stibgate")
     assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+def test_tokens_of_the_configuration(tmp_path):
+    """With [console] tokens there is none beside the store: commands need one of theirs, and the audit has its name."""
+    tokens = {role: f"{role}-token-for-this-test-only-123456" for role in ("viewer", "operator", "admin")}
+    rows = ", ".join(f'{{ name = "{role}-dana", role = "{role}", token = "{one}" }}' for role, one in tokens.items())
+    files = {role: tmp_path / f"{role}.token" for role in tokens}
+    for role, file in files.items():
+        file.write_text(f"{tokens[role]}\n")
+    with Gateway(configure(tmp_path, extra=f"[console]\ntokens = [{rows}]")) as gateway:
+        assert not (tmp_path / "data/stibgate.db.admin-token").exists()
+        pause = ("sinks", "pause", "drop")
+        ran = gateway.run(*pause)
+        assert "[console] tokens" in ran.complaint(77)
+        assert "--token-file" in ran.err
+        assert "needs the role operator" in gateway.run(*pause, "--token-file", str(files["viewer"])).complaint(77)
+        assert gateway.run(*pause, "--offline", "--admin", gateway.admin).code == 2
+        gateway.env = {"STIBGATE_TOKEN_FILE": str(files["operator"])}
+        assert gateway.run(*pause).out == "drop is paused; its tasks wait\n"
+        gateway.env = {}
+        resume = ("sinks", "resume", "drop", "--admin", gateway.admin, "--token-file", str(files["operator"]))
+        assert gateway.run(*resume).out == "drop goes on\n"
+        answer = request(f"{gateway.admin}/api/v1/audit", headers={"Authorization": f"Bearer {tokens['admin']}"})
+        told = [(line["actor"], line["action"], line["target"]) for line in answer.json["data"]]
+        assert told == [("operator-dana", "resume", "drop"), ("operator-dana", "pause", "drop")]
+        assert [line["actor"] for line in gateway.events("audit.pause")] == ["operator-dana"]
+        assert request(f"{gateway.admin}/api/v1/sinks", headers={"Host": "rebound.example"}).status == 421
+        assert request(f"{gateway.admin}/livez", headers={"Host": "rebound.example"}).status == 200
+        assert gateway.stop() == 0
+        assert gateway.run(*pause, "--offline").out == "drop is paused; its tasks wait\n"
+        gateway.checked()
