@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from stibgate.domain.access import Role
+from stibgate.domain.audit import Action, AuditEntry
 from stibgate.errors import (
     NoStore,
     SchemaTooNew,
@@ -23,7 +25,7 @@ from stibgate.errors import (
     StoreUnavailable,
     UsageError,
 )
-from stibgate.stores import DeliveryFilter, backup, connection
+from stibgate.stores import AuditFilter, DeliveryFilter, backup, connection
 from stibgate.stores.backup import back_up, restore
 from stibgate.stores.connection import open_reader, open_writer
 from stibgate.stores.ledger import open_ledger
@@ -31,7 +33,7 @@ from stibgate.stores.lock import InstanceLock
 from stibgate.stores.migrations import MIGRATIONS, known, migrate
 from stibgate.stores.sqlite import SqliteStore
 from tests.stores.test_kill import ADMIT_FOR_EVER
-from tests.stores.world import make_delivery
+from tests.stores.world import NOW_MS, make_delivery
 
 
 def names(path):
@@ -175,6 +177,17 @@ def test_the_copy_takes_the_stores_place(store, copy):
     assert names(aside) == {"d1", "d2", "d3"}
     assert stat.S_IMODE(store.stat().st_mode) == 0o600
     assert not store.samefile(aside)
+
+
+def test_the_audit_says_that_it_went_back(store, copy):
+    """A restored store knows who put it back and what came with it, in the chain that `db check` holds."""
+    note = AuditEntry(NOW_MS + 1, "dana", Role.ADMIN, Action.RESTORE)
+    restore(store, copy, aside=store.with_name("aside.db"), note=note)
+    with closing(open_ledger(store)) as ledger:
+        (line,) = ledger.audit(AuditFilter(), limit=None)
+        assert ledger.check() == []
+    assert (line.entry.actor, line.entry.action) == ("dana", Action.RESTORE)
+    assert line.entry.detail == {"deliveries": 2, "newest_at_ms": NOW_MS}
 
 
 def test_a_dry_run_only_looks(store, copy):

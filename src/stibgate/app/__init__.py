@@ -20,6 +20,7 @@ from stibgate.app.parts import new_id, now_ms, open_for_command, operations_of, 
 from stibgate.app.systemd import ADMIN, Supervision, check_admin
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
+from stibgate.domain.audit import Action, Actor, AuditEntry
 from stibgate.domain.instant import to_compact
 from stibgate.errors import NoStore
 from stibgate.pipeline.acts import Acts
@@ -93,7 +94,7 @@ def back_up_store(settings: Settings, to: Path | None) -> Copy:
     return back_up(store, to)
 
 
-def restore_store(settings: Settings, file: Path, *, dry_run: bool) -> Restored:
+def restore_store(settings: Settings, file: Path, actor: Actor, *, dry_run: bool) -> Restored:
     """Put the copy *file* in the store's place; the store before it is kept beside it.
 
     Raises:
@@ -102,7 +103,8 @@ def restore_store(settings: Settings, file: Path, *, dry_run: bool) -> Restored:
     """
     store = settings.storage.path
     aside = store.with_name(f"{store.name}.before-{to_compact(now_ms())}")
-    return restore(store, file, aside=aside, dry_run=dry_run)
+    note = AuditEntry(now_ms(), actor.principal.name, actor.principal.role, Action.RESTORE)
+    return restore(store, file, aside=aside, note=note, dry_run=dry_run)
 
 
 def unpin_source(settings: Settings, source: str) -> bool:

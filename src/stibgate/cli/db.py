@@ -99,6 +99,7 @@ def restore(*, file: Path, config: Path | None, as_json: bool, dry_run: bool, ye
     What came after the backup is not in it; what it still owes is forwarded when the service starts.
     """
     from stibgate.app import restore_store
+    from stibgate.cli.operate import actor
     from stibgate.config import load
 
     settings = load(config, only=["storage"]).settings
@@ -106,7 +107,7 @@ def restore(*, file: Path, config: Path | None, as_json: bool, dry_run: bool, ye
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("this would replace the store; nothing was changed", hint="--yes does it.")
         click.confirm(f"Replace {settings.storage.path} by {file}?", abort=True, err=True)
-    done = restore_store(settings, file, dry_run=dry_run)
+    done = restore_store(settings, file, actor(), dry_run=dry_run)
     kept = None if done.kept is None else str(done.kept)
     told = {"dry_run": dry_run, **_held_by(done.copy), "migrated": list(done.migrated), "kept": kept}
     _print(told, as_json=as_json)

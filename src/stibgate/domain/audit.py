@@ -28,6 +28,7 @@ class Action(StrEnum):
     JOBS_SUBMIT = "jobs_submit"
     JOBS_RECONCILE = "jobs_reconcile"
     JOBS_RESOLVE = "jobs_resolve"
+    RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ _EVENTS = {
         ("audit.jobs_submit", Action.JOBS_SUBMIT),
         ("audit.jobs_reconcile", Action.JOBS_RECONCILE),
         ("audit.jobs_resolve", Action.JOBS_RESOLVE),
+        ("audit.restore", Action.RESTORE),
     )
 }
 

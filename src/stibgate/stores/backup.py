@@ -13,9 +13,10 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stibgate.domain.audit import AuditEntry
 from stibgate.errors import (
     NoStore,
     SchemaTooNew,
@@ -39,6 +40,7 @@ from stibgate.stores.connection import sqlite3 as sqlite
 from stibgate.stores.ledger import open_ledger
 from stibgate.stores.lock import InstanceLock, lock_path
 from stibgate.stores.migrations import migrate
+from stibgate.stores.office import append_audit
 
 _MIB = 1024 * 1024
 _LOGS = ("-wal", "-shm", "-journal")
@@ -106,8 +108,10 @@ def back_up(store: Path, to: Path) -> Copy:
     return copy
 
 
-def restore(store: Path, file: Path, *, aside: Path, dry_run: bool = False) -> Restored:
+def restore(store: Path, file: Path, *, aside: Path, note: AuditEntry | None = None, dry_run: bool = False) -> Restored:
     """Put the copy *file* in the place of *store*, which stays as *aside*; with *dry_run* only check it.
+
+    The audit goes back with the store; *note*, with what came back, is the line that says so.
 
     Raises:
         StoreLocked: A service, or a command that writes, uses the store.
@@ -125,7 +129,7 @@ def restore(store: Path, file: Path, *, aside: Path, dry_run: bool = False) -> R
         with _part(store) as part:
             with file.open("rb") as source, part.open("wb") as target:
                 shutil.copyfileobj(source, target, _MIB)
-            copy, migrated = _made_fit(part, file)
+            copy, migrated = _made_fit(part, file, note)
             kept = None
             if not dry_run:
                 _give_to_owner(store, part, lock_path(store))
@@ -212,11 +216,12 @@ def _refuse_unfit(store: Path, file: Path) -> None:
         )
 
 
-def _made_fit(part: Path, file: Path) -> tuple[Copy, Sequence[str]]:
+def _made_fit(part: Path, file: Path, note: AuditEntry | None) -> tuple[Copy, Sequence[str]]:
     """Bring the bytes of *file* in *part* to this version's schema, and check them whole."""
     try:
         fold(part)
-        copy, migrated = _looked_at(part, file), _migrated(part)
+        copy = _looked_at(part, file)
+        migrated = _migrated(part, copy, note)
         with closing(open_ledger(part)) as ledger:
             wrong = ledger.check()
     except SchemaTooNew as error:
@@ -236,10 +241,13 @@ def _made_fit(part: Path, file: Path) -> tuple[Copy, Sequence[str]]:
     return copy, migrated
 
 
-def _migrated(part: Path) -> Sequence[str]:
+def _migrated(part: Path, copy: Copy, note: AuditEntry | None) -> Sequence[str]:
     database = open_writer(part, durability="full")
     with closing(database.conn):
         migrated = migrate(database)
+        if note is not None:
+            found = {"deliveries": sum(copy.deliveries.values()), "newest_at_ms": copy.newest_at_ms or 0}
+            append_audit(database, replace(note, detail=found))
     fold(part)
     return tuple(migrated)
 
