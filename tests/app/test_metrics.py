@@ -4,6 +4,7 @@ import asyncio
 import re
 import shutil
 import subprocess
+import threading
 import time
 from contextlib import asynccontextmanager
 from itertools import count
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stibgate.app import Gateway
 from stibgate.app.metrics.catalogue import CATALOGUE, Kind
 from stibgate.app.metrics.counting import Names, Tally
+from stibgate.app.metrics.state import Money
 from stibgate.cli.stage import stage
 from stibgate.config import load
 from stibgate.domain.calling import telling
@@ -220,6 +222,23 @@ def test_names_follow_the_rules(metric):
     assert not re.search(r"_(ms|milliseconds|kb|mib|percent)(_|$)", metric.name)
     assert "le" not in metric.labels
     assert metric.help.endswith(".")
+
+
+async def test_a_scrape_does_not_wait_for_a_slow_look(tmp_path, lines, monkeypatch):
+    """While bills are being looked at the page is shown without the money, and with it afterwards."""
+    hold = threading.Event()
+    monkeypatch.setattr("stibgate.app.metrics.state.PATIENCE_S", 0.05)
+    monkeypatch.setattr("stibgate.app.metrics.state._money", lambda *_: hold.wait(20) and Money(7, 1000, {}))
+    async with _running(configure(tmp_path)) as gateway:
+        try:
+            _, text = await _scrape(gateway)
+            assert "stibgate_storage_free_bytes" in text
+            assert "stibgate_billed_missing_records" not in text
+        finally:
+            hold.set()
+        async with asyncio.timeout(10):
+            while "stibgate_billed_missing_records 7.0" not in text:
+                _, text = await _scrape(gateway)
 
 
 async def test_it_can_be_turned_off(tmp_path, lines):

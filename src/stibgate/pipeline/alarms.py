@@ -109,11 +109,17 @@ def found_in(ledger: Ledger, budgets: Iterable[BudgetUse], *, now_ms: int) -> Se
 
     What misses records is looked for in all bills, all else in the newest, usage in those since its latest note.
     """
+    bills, notes = bills_of(ledger)
+    return alarms(bills, budgets, notes, now_ms=now_ms)
+
+
+def bills_of(ledger: Ledger) -> tuple[Sequence[Bill], tuple[UsageNote, UsageNote] | None]:
+    """Return the bills that alarms are looked for in, and the notes of usage where these are good for anything."""
     notes = ledger.usage_notes()
     later = [] if notes is None else ledger.bills(limit=LATER, since_ms=notes[1].at_ms)
     looked_at = (*ledger.bills(limit=RECENT), *later, *ledger.bills(limit=SHORT, short=True))
     bills = {bill.sequence: bill for bill in looked_at}
-    return alarms(bills.values(), budgets, notes if len(later) < LATER else None, now_ms=now_ms)
+    return list(bills.values()), notes if len(later) < LATER else None
 
 
 def alarms(

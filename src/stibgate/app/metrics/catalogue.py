@@ -141,7 +141,10 @@ _MONEY = (
         "Records that Stibnite says it billed; an ignored delivery that is replayed counts again.",
         "source",
     ),
-    _gauge("stibgate_billed_missing_records", "Paid records that are in no sink and will not come by themselves."),
+    _gauge(
+        "stibgate_billed_missing_records",
+        "Paid records in no sink that will not come by themselves, of the latest 2,000 jobs and pushes with such.",
+    ),
     _gauge(
         "stibgate_billed_missing_oldest_timestamp_seconds",
         "Since when the oldest of them is owed; 0 when there is none.",

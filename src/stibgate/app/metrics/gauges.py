@@ -60,6 +60,8 @@ def _of_money(state: State) -> Iterator[Metric]:
     yield gauge("stibgate_budget_limit", {labels: float(use.budget.limit) for labels, use in budgets.items()})
     yield gauge("stibgate_budget_remaining", {labels: float(use.remaining) for labels, use in budgets.items()})
     money = state.money
+    if money is None:
+        return
     yield single("stibgate_billed_missing_records", money.missing)
     yield single("stibgate_billed_missing_oldest_timestamp_seconds", money.oldest_ms / 1000)
     yield gauge("stibgate_alarms", {(str(kind),): count for kind, count in money.alarms.items()})

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from stibgate.domain.budget import Budget
 from stibgate.domain.circuit import SinkState
 from stibgate.errors import StibgateError
-from stibgate.pipeline.alarms import AlarmKind, BudgetUse, found_in, uses_in
+from stibgate.pipeline.alarms import AlarmKind, BudgetUse, alarms, bills_of, uses_in
 from stibgate.stores.connection import open_reader
 from stibgate.stores.figures import Figures, figures_of
 from stibgate.stores.ledger import SqliteLedger
@@ -25,8 +25,8 @@ FRESH_S = 5.0
 """How old figures may be before a scrape has them read again."""
 MONEY_FRESH_S = 60.0
 """The same for alarms, which look at thousands of bills."""
-SHORT_MAX = 5_000
-"""How many bills that miss records are added up, the newest ones."""
+MONEY_PART = 0.02
+"""How much of its time the thread may look at bills; where there are many it does so less often."""
 PATIENCE_S = 1.0
 """How long a scrape waits for new figures; then it shows those that there are."""
 
@@ -48,13 +48,17 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything that is looked up, as it was at one moment."""
+    """Everything that is looked up, as it was at one moment.
+
+    Attributes:
+        money: From a while ago; None until it was looked at once.
+    """
 
     at_s: float
     figures: Figures
     sinks: Mapping[str, SinkState]
     budgets: Sequence[BudgetUse]
-    money: Money
+    money: Money | None = None
 
 
 class StateReader:
@@ -70,10 +74,9 @@ class StateReader:
         self._path = path
         self._budgets = budgets
         self._now_s = now_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stibgate-metrics")
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="stibgate-metrics")  # one reads, one renders
         self._ledger: SqliteLedger | None = None
-        self._money: Money | None = None
-        self._money_at_s = 0.0
+        self._money_due_s = 0.0
         self._reading: asyncio.Future[None] | None = None
         self.state: State | None = None
 
@@ -82,16 +85,16 @@ class StateReader:
         if self.state is not None and self._now_s() - self.state.at_s < FRESH_S:
             return
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.get_running_loop().run_in_executor(self._thread, self._read)
+            self._reading = asyncio.get_running_loop().run_in_executor(self._threads, self._read)
         await asyncio.wait([self._reading], timeout=PATIENCE_S)
 
     async def run(self, render: Callable[[], bytes]) -> bytes:
-        """Return what *render* returns, on the same thread: a page of samples is too long for the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, render)
+        """Return what *render* returns, on a thread: a page of samples is too long for the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, render)
 
     async def close(self) -> None:
-        """Let go of the connection, once the thread is done."""
-        await asyncio.to_thread(self._thread.shutdown)
+        """Let go of the connection, once the threads are done."""
+        await asyncio.to_thread(self._threads.shutdown)
         if self._ledger is not None:
             self._ledger.close()
 
@@ -100,25 +103,28 @@ class StateReader:
             if self._ledger is None:
                 self._db = open_reader(self._path)
                 self._ledger = SqliteLedger(self._db, self._path)
-            self.state = self._look(self._db, self._ledger)
+            self._look(self._db, self._ledger)
         except (StibgateError, OSError) as error:
             log.warning("metrics.unavailable", error=str(error))
 
-    def _look(self, db: Database, ledger: SqliteLedger) -> State:
+    def _look(self, db: Database, ledger: SqliteLedger) -> None:
         now_s = self._now_s()
-        now_ms = round(now_s * 1000)
-        budgets = uses_in(ledger, self._budgets(), now_ms)
-        if self._money is None or time.monotonic() - self._money_at_s >= MONEY_FRESH_S:
-            self._money, self._money_at_s = _money(ledger, budgets, now_ms), time.monotonic()
-        return State(now_s, figures_of(db, self._path), ledger.sinks(), budgets, self._money)
+        budgets = uses_in(ledger, self._budgets(), round(now_s * 1000))
+        before = None if self.state is None else self.state.money
+        self.state = State(now_s, figures_of(db, self._path), ledger.sinks(), budgets, before)
+        began_s = time.monotonic()
+        if began_s >= self._money_due_s:
+            self.state = replace(self.state, money=_money(ledger, budgets, round(now_s * 1000)))
+            ended_s = time.monotonic()
+            self._money_due_s = ended_s + max(MONEY_FRESH_S, (ended_s - began_s) / MONEY_PART)
 
 
 def _money(ledger: SqliteLedger, budgets: Sequence[BudgetUse], now_ms: int) -> Money:
-    found = found_in(ledger, budgets, now_ms=now_ms)
-    short = ledger.bills(limit=SHORT_MAX, short=True)
-    counts = Counter(alarm.kind for alarm in found)
+    bills, notes = bills_of(ledger)
+    counts = Counter(alarm.kind for alarm in alarms(bills, budgets, notes, now_ms=now_ms))
+    missing = [(bill.missing, bill.at_ms) for bill in bills if bill.missing]
     return Money(
-        sum(bill.missing for bill in short),
-        min((bill.at_ms for bill in short), default=0),
+        sum(count for count, _ in missing),
+        min((at_ms for _, at_ms in missing), default=0),
         {kind: counts[kind] for kind in AlarmKind},
     )
