@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import FINAL
 from stibgate.stores import DeliveryFilter, TaskFilter
 
@@ -36,6 +37,8 @@ _MARKED = "SELECT p.delivery_id FROM persons p WHERE p.hash IN ({})"
 _NARROW = ("search_id", "job_id", "partner_customer_id")
 _KIND = ("source", "event_type", "state")
 _TASK_KIND = ("sink", "state")
+_WITH_TASKS = frozenset({DeliveryState.PROCESSING, DeliveryState.DONE})
+"""Only such a delivery can have tasks: all others were not processed, or had nowhere to go."""
 _OF_DELIVERY = "EXISTS (SELECT 1 FROM deliveries d WHERE d.delivery_id = tasks.delivery_id AND d.{})"
 
 
@@ -66,7 +69,7 @@ def deliveries_query(db: Database, columns: str, where: DeliveryFilter, limit: i
     _add_columns(clauses, where, driver)
     _add_of_tasks(clauses, where, driver)
     kinds = None
-    if driver is None and any(getattr(where, name) is not None for name in _KIND):
+    if driver is None and _asks_kind(where):
         kinds = _kinds_of_deliveries(db, where)
     if kinds is None:
         return _newest("deliveries", columns, [clauses], limit)
@@ -191,13 +194,12 @@ def _delivery_driver(db: Database, where: DeliveryFilter) -> str | None:
         _few(db, f"tasks WHERE sink = ? AND state IN ({states})", where.sink) for states in (FINAL_SQL, OPEN_SQL)
     ):
         return "sink"
-    kinds = _kinds_of_deliveries(db, where) if any(getattr(where, name) is not None for name in _KIND) else None
-    if customer is None or (kinds is not None and all(_few(db, _KIND_SQL, *kind) for kind in kinds)):
-        return None
-    return "partner_customer_id"
+    # The index by kind also has the customer, so that one without a delivery of some kind is soon known.
+    return None if customer is None or _asks_kind(where) else "partner_customer_id"
 
 
-_KIND_SQL = "deliveries WHERE source = ? AND event_type = ? AND state = ?"
+def _asks_kind(where: DeliveryFilter) -> bool:
+    return any(getattr(where, name) is not None for name in _KIND)
 
 
 def _few(db: Database, rows: str, *values: str) -> bool:
@@ -211,7 +213,8 @@ def _kinds_of_deliveries(db: Database, where: DeliveryFilter) -> Sequence[Sequen
     for count, kind in enumerate(_kinds(db, "deliveries", _KIND, where.source)):
         if count == KINDS_MAX:
             return None
-        if all(getattr(where, name) in {None, value} for name, value in zip(_KIND, kind, strict=True)):
+        fits = all(getattr(where, name) in {None, value} for name, value in zip(_KIND, kind, strict=True))
+        if fits and (kind[-1] in _WITH_TASKS or (where.sink is None and where.error is None)):
             found.append(kind)
     return found
 

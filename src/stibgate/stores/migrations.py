@@ -325,7 +325,7 @@ CREATE INDEX calls_at ON calls (at);
 CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE INDEX deliveries_body ON deliveries (body_sha256);
-CREATE INDEX deliveries_kind ON deliveries (source, event_type, state);
+CREATE INDEX deliveries_kind ON deliveries (source, event_type, state, sequence, partner_customer_id);
 CREATE INDEX deliveries_received ON deliveries (received_at);
 CREATE INDEX deliveries_search ON deliveries (search_id) WHERE search_id IS NOT NULL;
 CREATE INDEX deliveries_job ON deliveries (job_id) WHERE job_id IS NOT NULL;

@@ -18,6 +18,8 @@ from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json
 ROWS = 50
 GROUPED_MAX = 2_000
 """How many of the latest dead letters are sorted into groups."""
+GROUPS_MAX = 50
+"""How many groups are shown, the largest ones: errors with an id in them are a group each."""
 COLUMNS = ("task_id", "delivery_id", "sink", "state", "attempts", "error")
 
 
@@ -103,5 +105,5 @@ def _look(
         group.tasks += 1
         group.records += task.records
     rows = latest[: ROWS + 1] if before is None else ledger.tasks(where, limit=ROWS + 1, before=before)
-    ranked = sorted(groups.values(), key=lambda group: group.tasks, reverse=True)
+    ranked = sorted(groups.values(), key=lambda group: group.tasks, reverse=True)[:GROUPS_MAX]
     return ranked, len(latest) > GROUPED_MAX, rows
