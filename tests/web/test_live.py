@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from stibgate.web.live.channel import LINES_PER_S, UNREAD_BYTES
+from stibgate.web.live.channel import LINES_PER_S, UNREAD_BYTES, Channel, Line
 from stibgate.web.live.feed import KEEPALIVE_S, KEPT_LINES, LIFE_S
+from stibgate.web.live.filters import Filter
 from tests.web.tail import SOON_S, open_room
 
 
@@ -151,6 +152,20 @@ async def test_a_flood_is_told_with_gaps_that_add_up(room):
             break
     assert missed > LINES_PER_S
     assert shown >= LINES_PER_S
+
+
+def test_a_flood_is_not_all_gaps():
+    """Of 4,000 lines in 2 s those that are left out are told a few times a second, and none goes uncounted."""
+    channel, told, missed, shown = Channel(Filter(), 0, 0.0, 0.0), [], 0, 0
+    for turn in range(40):
+        left_out, lines = channel.choose([Line(turn * 100 + n, {}) for n in range(100)], turn * 0.05)
+        missed, shown = missed + left_out, shown + len(lines)
+        told += [left_out] if left_out else []
+    assert missed + shown + channel.held == 4000
+    assert 3 <= len(told) <= 8
+    assert shown >= 2 * LINES_PER_S
+    held = channel.held
+    assert channel.choose([], 3.0) == (held, [])
 
 
 async def test_an_overrun_between_two_passes_is_told(room):

@@ -77,6 +77,7 @@ class Channel:
         wrote_s: When something was last written.
         allowance: How many lines may be written now.
         held: Lines that were left out since something was written.
+        flooded: Whether lines had to be left out when something was written last.
     """
 
     wanted: Filter
@@ -85,6 +86,7 @@ class Channel:
     filled_s: float
     allowance: float = LINES_PER_S
     held: int = 0
+    flooded: bool = False
     members: set[Member] = field(default_factory=set)
 
     def choose(self, lines: list[Line], now_s: float) -> tuple[int, list[Line]]:
@@ -94,12 +96,11 @@ class Channel:
         """
         self.allowance = min(LINES_PER_S, self.allowance + (now_s - self.filled_s) * LINES_PER_S)
         self.filled_s = now_s
-        if self.held and self.allowance < LINES_PER_S / 2:
+        if self.flooded and self.allowance < LINES_PER_S / 2:
             self.held += len(lines)
             return 0, []
         taken = lines[max(0, len(lines) - int(self.allowance)) :]
         left_out, self.held = self.held + len(lines) - len(taken), 0
-        if left_out and not taken and lines:
-            self.held, left_out = left_out, 0
+        self.flooded = len(taken) < len(lines)
         self.allowance -= len(taken)
         return left_out, taken
