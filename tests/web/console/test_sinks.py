@@ -39,7 +39,7 @@ async def test_the_list_shows_each_sink(annex):
     ("state", "word", "meaning"),
     [
         (SinkState("crm"), "ok", "It takes records."),
-        (SinkState("crm", paused_at_ms=1, paused_by="dana"), "paused", "Paused by dana"),
+        (SinkState("crm", paused_at_ms=1, paused_by="dana"), "paused", "By dana. Its tasks wait"),
         (SinkState("crm", Circuit(CircuitState.OPEN, 5, 9, 9, None, "503")), "open", "It failed 5 times in a row"),
         (SinkState("crm", Circuit(CircuitState.HALF_OPEN, 5, 9, 9, None, "503")), "half_open", "is being tried: 503."),
         (SinkState("crm", Circuit(CircuitState.OPEN, 0, 9, 0, 1, "quota")), "open", "It says itself that"),
@@ -58,7 +58,7 @@ async def test_pause_and_resume_are_written_down(annex):
     done = await browser.send("/sinks/crm/pause", {"reason": "maintenance"})
     assert (done.status, done.headers["Location"]) == (303, "/sinks/crm")
     page = await browser.open("/sinks/crm")
-    assert "Paused by operator-person (maintenance): its tasks wait" in page.words
+    assert "paused · By operator-person (maintenance). Its tasks wait" in page.words
     await browser.send("/sinks/crm/resume")
     assert "It takes records." in (await browser.open("/sinks/crm")).words
     await browser.send("/sinks/crm/reset")

@@ -88,6 +88,8 @@ def _href(line: AuditLine) -> str | None:
         return f"/sinks/{target}"
     if target.startswith("dlv_"):
         return f"/deliveries/{target}"
+    if target.startswith("run_"):
+        return f"/jobs/{target}"
     return f"/replays/{target}" if action is Action.REPLAY_STARTED else None
 
 

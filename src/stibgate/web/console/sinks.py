@@ -77,7 +77,7 @@ class Row:
         if self.kind is None:
             return "It is no longer configured: what it is owed waits until it is again, or is cancelled."
         if self.state.paused:
-            return f"Paused by {self.state.paused_by}: its tasks wait, and nothing is lost."
+            return f"By {self.state.paused_by}. Its tasks wait, and nothing is lost."
         if circuit.closed:
             failures = circuit.failures
             return f"It takes records; the last {failures} attempts failed." if failures else "It takes records."
