@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,14 +73,23 @@ async def copy(store, tmp_path):
     return to
 
 
-@contextmanager
-def killed_writer(path):
-    """Yield what a process was told to be stored, which was killed with its log not yet in the file."""
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory):
+    """A store whose process was killed with its log not yet in the file, and what that was told to be stored."""
+    path = tmp_path_factory.mktemp("killed") / "stibgate.db"
     with subprocess.Popen([sys.executable, "-c", ADMIT_FOR_EVER, path, "k"], stdout=subprocess.PIPE) as process:
-        told = [process.stdout.readline().decode().strip() for _ in range(40)]
+        told = {process.stdout.readline().decode().strip() for _ in range(40)}
         process.kill()
     assert path.with_name(f"{path.name}-wal").stat().st_size
-    yield set(told)
+    return path, told
+
+
+@pytest.fixture
+def killed(killed_once, tmp_path):
+    """The same, for one test alone."""
+    path, told = killed_once
+    shutil.copytree(path.parent, tmp_path / "killed")
+    return tmp_path / "killed" / path.name, told
 
 
 def test_a_copy_is_one_sound_file(store, tmp_path):
@@ -215,11 +224,10 @@ def test_a_running_service_keeps_its_store(store, copy):
     assert names(store) == {"d1", "d2", "d3"}
 
 
-def test_what_lies_in_the_log_of_a_killed_process_is_kept(copy, tmp_path):
+def test_what_lies_in_the_log_of_a_killed_process_is_kept(copy, killed):
     """The store that is set aside has what a killed process had committed; the restored one has none of it."""
-    store = tmp_path / "killed/stibgate.db"
-    with killed_writer(store) as told:
-        restore(store, copy, aside=store.with_name("aside.db"))
+    store, told = killed
+    restore(store, copy, aside=store.with_name("aside.db"))
     assert told <= names(store.with_name("aside.db"))
     assert names(store) == {"d1", "d2"}
 
@@ -234,9 +242,10 @@ def test_a_damaged_store_is_kept_as_it_lies(store, copy):
     assert names(store) == {"d1", "d2"}
 
 
-def test_a_damaged_store_is_kept_with_its_log(copy, tmp_path, monkeypatch):
+def test_a_damaged_store_is_kept_with_its_log(copy, killed, monkeypatch):
     """A log that could not be brought into its file is kept beside it, and never lies beside another."""
-    store, aside = tmp_path / "killed/stibgate.db", tmp_path / "killed/aside.db"
+    store, told = killed
+    aside = store.with_name("aside.db")
 
     def fold(path):
         if path == store:
@@ -246,9 +255,8 @@ def test_a_damaged_store_is_kept_with_its_log(copy, tmp_path, monkeypatch):
         connection.fold(path)
 
     monkeypatch.setattr(backup, "fold", fold)
-    with killed_writer(store) as told:
-        log = store.with_name("stibgate.db-wal").read_bytes()
-        restore(store, copy, aside=aside)
+    log = store.with_name("stibgate.db-wal").read_bytes()
+    restore(store, copy, aside=aside)
     assert aside.with_name("aside.db-wal").read_bytes() == log
     assert names(store) == {"d1", "d2"}
     assert told <= names(aside)
@@ -377,16 +385,12 @@ def _die_at(step):
 
 
 @pytest.mark.parametrize("was", ["closed", "killed"])
-def test_a_kill_at_any_step_leaves_a_whole_store(copy, tmp_path, was):
+def test_a_kill_at_any_step_leaves_a_whole_store(copy, killed_once, tmp_path, was):
     """Killed before each change in turn, the store is the old one or the new one, whole, and a second try succeeds."""
-    first = tmp_path / "first/stibgate.db"
-    first.parent.mkdir()
-    if was == "killed":
-        with killed_writer(first) as told:
-            old = told
-    else:
+    first, old = killed_once
+    if was == "closed":
+        first, old = tmp_path / "first/stibgate.db", {"d7"}
         asyncio.run(fill(first, 7))
-        old = {"d7"}
     for step in range(40):
         folder = tmp_path / f"step{step}"
         shutil.copytree(first.parent, folder)
