@@ -96,6 +96,15 @@ def activated(config, *sockets, names):
     return Gateway(config, launcher=(sys.executable, "-S", "-c", LAUNCH, numbers, names), sockets=sockets)
 
 
+def posted(body):
+    """Return a push with *body* as it goes over the wire, from behind a proxy."""
+    head = (
+        f"POST /hooks/push/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"X-Forwarded-For: 203.0.113.7\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 class Sender(threading.Thread):
     """Pushes one delivery after the other, each over a connection of its own, until it is told to end."""
 
@@ -126,7 +135,12 @@ def test_a_restart_behind_an_open_socket(tmp_path):
             for sender in senders:
                 sender.start()
             until("deliveries come", lambda: all(len(sender.answers) > 5 for sender in senders))
-            assert gateway.stop() == 0
+            with socket.create_connection(public.getsockname()) as late:  # accepted, and silent until the very end
+                gateway.process.send_signal(signal.SIGTERM)
+                until("it drains", lambda: gateway.events("service.draining"))
+                late.sendall(posted(push_body(1, serial=999_999)))
+                assert late.recv(1000).startswith(b"HTTP/1.1 202 ")
+            assert gateway.process.wait(15) == 0
             before = [len(sender.answers) for sender in senders]
             gateway.start()
             until("they go on", lambda: all(len(one.answers) > n + 5 for one, n in zip(senders, before, strict=True)))
@@ -136,7 +150,8 @@ def test_a_restart_behind_an_open_socket(tmp_path):
             assert [error for sender in senders for error in sender.errors] == []
             assert {status for sender in senders for status in sender.answers} == {202}
             gateway.settled()
-            assert dropped(tmp_path) == dict.fromkeys((one for sender in senders for one in sender.people), 1)
+            people = [*people_of(push_body(1, serial=999_999)), *(one for sender in senders for one in sender.people)]
+            assert dropped(tmp_path) == dict.fromkeys(people, 1)
             assert gateway.stop() == 0
         assert not gateway.events("unhandled")
 
@@ -148,11 +163,7 @@ def test_behind_a_unix_domain_socket(tmp_path):
         body = push_body(1, serial=1)
         with socket.socket(socket.AF_UNIX) as proxy:
             proxy.connect(str(tmp_path / "public.sock"))
-            proxy.sendall(
-                f"POST /hooks/push/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                f"X-Forwarded-For: 203.0.113.7\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-                + body
-            )
+            proxy.sendall(posted(body))
             assert proxy.recv(1000).startswith(b"HTTP/1.1 202 ")
         (line,) = until("it is logged", lambda: gateway.events("delivery.accepted"))
         assert line["client_ip"] == "203.0.113.7"

@@ -170,15 +170,15 @@ class Gateway:
         self._supervision.notifier.stopping()
         self._receiver.draining = True
         self._begin_drain()
-        if PUBLIC in self._supervision.sockets:
-            self._receiver.relieved = True  # whoever comes now waits at the socket for the next process
-            await hand_back(self._public, self._supervision.sockets[PUBLIC])
+        self._receiver.relieved = PUBLIC in self._supervision.sockets
         log.info(
             "service.draining",
             inflight_requests=self._in_flight.requests,
             attempts=self._works.worker.attempts_running,
             deadline_s=self.settings.server.drain_timeout,
         )
+        if self._receiver.relieved:  # whoever comes now waits at the socket for the next process
+            await hand_back(self._public, self._supervision.sockets[PUBLIC])
         await self._answer_in_flight()
         unanswered = self._in_flight.requests
         await self._stack.aclose()

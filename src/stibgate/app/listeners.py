@@ -22,7 +22,7 @@ ADMIN_KEEPALIVE_S = 15
 ADMIN_ANSWERED_S = 10.0
 """How long it may wait for a vendor, whose answer decides whether money was spent."""
 BACKLOG = 1024
-HANDED_BACK_S = 0.5
+HANDED_BACK_S = 1.0
 """How long a connection that was accepted just before the end may take until its request is here."""
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
