@@ -11,7 +11,7 @@ from stibgate.views.masking import HIDDEN, mask_email, mask_name, mask_phone, ma
 
 ANY = st.text(max_size=40)
 NUMBERS = st.from_regex(r"\+[0-9]{7,15}", fullmatch=True)
-PLACE = "https://www.linkedin.com/in/"
+PLACE = "https://linkedin.com/in/"
 
 
 @pytest.mark.parametrize(

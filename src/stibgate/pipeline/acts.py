@@ -106,7 +106,7 @@ def _asked(selection: Selection) -> dict[str, int | str]:
     names = [name for name in selection.where.__slots__ if getattr(selection.where, name) is not None]
     names += ["person"] if selection.identifiers else []
     if names:
-        asked["filters"] = ",".join(sorted(names))
+        asked["filters"] = ",".join(sorted(name.removesuffix("_ms") for name in names))
     if selection.sink is not None:
         asked["sink"] = selection.sink
     return asked

@@ -7,7 +7,7 @@ What survives of a value, at most:
 | names | the first letter and a full stop, of a name of two characters or more |
 | e-mail address | the first character of a local part of two or more, and the domain: `j***@example.com` |
 | phone number in E.164 | the first five and the last four characters, `+1208***0123`; of fewer than 12 the last two |
-| LinkedIn profile | `https://www.linkedin.com/in/***` |
+| LinkedIn profile | `https://linkedin.com/in/***` |
 | what is none of these, unknown fields, originals of flagged fields | `***` |
 
 Ids, the company's own data, the job's title and where the record comes from are shown as they are.
@@ -20,7 +20,7 @@ from typing import Any
 from stibgate.domain.record import Record
 
 HIDDEN = "***"
-_PROFILE = "https://www.linkedin.com/in/"
+_PROFILE = "https://linkedin.com/in/"
 _PHONE = re.compile(r"\+[0-9]{7,15}")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 

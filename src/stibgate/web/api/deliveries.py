@@ -12,7 +12,7 @@ from stibgate.views.finding import narrowed, person_hashes
 from stibgate.views.masking import masked_record
 from stibgate.views.story import line_row, story_of_delivery
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Query, Route, Text, missing
+from stibgate.web.api.route import Api, Call, Page, Query, Route, Text, missing, whole
 from stibgate.web.api.times import Instant, instant_ms
 
 
@@ -113,7 +113,7 @@ async def tasks(api: Api, call: Call) -> dict[str, Any]:
         _known(ledger, _name(call))
         return [task_row(task) for _, task in reversed(ledger.tasks(where, limit=None))]
 
-    return {"data": await api.read(look)}
+    return whole(await api.read(look))
 
 
 async def timeline(api: Api, call: Call) -> dict[str, Any]:
@@ -122,7 +122,7 @@ async def timeline(api: Api, call: Call) -> dict[str, Any]:
     def look(ledger: Ledger) -> list[dict[str, Any]]:
         return [line_row(line) for line in story_of_delivery(ledger, _known(ledger, _name(call)))]
 
-    return {"data": await api.read(look)}
+    return whole(await api.read(look))
 
 
 def _name(call: Call) -> str:

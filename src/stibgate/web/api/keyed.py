@@ -51,7 +51,7 @@ async def once(
         case CallState.ANSWERED:
             return web.Response(
                 status=known.status or 200,
-                text=known.answer,
+                body=known.answer.encode(),
                 content_type="application/json",
                 headers={REPLAYED: "true"},
             )

@@ -8,7 +8,7 @@ from stibgate.pipeline.alarms import uses_in
 from stibgate.stores import Ledger
 from stibgate.views.money import alarm_row, alarms_in, bill_row, budget_row
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Query, Route
+from stibgate.web.api.route import Api, Call, Page, Query, Route, whole
 from stibgate.web.api.times import Instant, instant_ms
 
 
@@ -42,7 +42,7 @@ async def list_alarms(api: Api, call: Call) -> dict[str, Any]:
     """Return what does not add up."""
     since_ms, now_ms = instant_ms(call.query.since), api.now_ms()
     found = await api.read(lambda ledger: alarms_in(ledger, _budgets(api), since_ms, now_ms=now_ms))
-    return {"data": [alarm_row(alarm) for alarm in found]}
+    return whole([alarm_row(alarm) for alarm in found])
 
 
 async def list_budgets(api: Api, _call: Call) -> dict[str, Any]:
@@ -52,7 +52,7 @@ async def list_budgets(api: Api, _call: Call) -> dict[str, Any]:
     def look(ledger: Ledger) -> list[dict[str, Any]]:
         return [budget_row(use) for use in uses_in(ledger, _budgets(api), now_ms)]
 
-    return {"data": await api.read(look)}
+    return whole(await api.read(look))
 
 
 def _budgets(api: Api) -> list[Budget]:

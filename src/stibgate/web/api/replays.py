@@ -15,7 +15,7 @@ from stibgate.stores import DeliveryFilter, TaskFilter
 from stibgate.views.finding import person_identifiers
 from stibgate.views.replays import bulk_row, report_row
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Reply, Route, missing
+from stibgate.web.api.route import Api, Call, Reply, Route, missing, whole
 from stibgate.web.api.times import Instant, instant_ms
 from stibgate.web.bodies import JsonBody
 
@@ -127,7 +127,7 @@ async def cancel(api: Api, call: Call) -> dict[str, Any]:
 
 async def list_replays(api: Api, _call: Call) -> dict[str, Any]:
     """Return the replays in the background that are known, newest first."""
-    return {"data": [bulk_row(bulk) for bulk in api.acts.bulks.recent()]}
+    return whole([bulk_row(bulk) for bulk in api.acts.bulks.recent()])
 
 
 async def progress(api: Api, call: Call) -> dict[str, Any]:

@@ -90,6 +90,11 @@ def missing(what: str, name: str, hint: str) -> Refused:
     return Refused(404, f"there is no {what} {name[:100]}", hint)
 
 
+def whole(rows: Sequence[Any]) -> dict[str, Any]:
+    """Return a list that is not cut into pages, in the shape of one that is."""
+    return {"data": rows, "next_cursor": None}
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer with a status of its own."""

@@ -11,7 +11,7 @@ from stibgate.stores import Ledger
 from stibgate.views.sinks import sink_rows
 from stibgate.views.sources import source_rows
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Query, Route, missing
+from stibgate.web.api.route import Api, Call, Query, Route, missing, whole
 
 
 class ByQuery(Query):
@@ -22,7 +22,7 @@ class ByQuery(Query):
 
 async def list_sinks(api: Api, _call: Call) -> dict[str, Any]:
     """Return every sink."""
-    return {"data": await api.read(lambda ledger: _rows(api, ledger))}
+    return whole(await api.read(lambda ledger: _rows(api, ledger)))
 
 
 async def show(api: Api, call: Call) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _name(api: Api, call: Call) -> str:
 
 async def list_sources(api: Api, _call: Call) -> dict[str, Any]:
     """Return every source, and what was pinned for it."""
-    return {"data": await api.read(lambda ledger: source_rows(api.settings(), ledger.pins()))}
+    return whole(await api.read(lambda ledger: source_rows(api.settings(), ledger.pins())))
 
 
 _ONE = "/sinks/{name}"

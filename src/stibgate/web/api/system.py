@@ -11,7 +11,7 @@ from stibgate.views.audit import audit_row
 from stibgate.views.rejections import rejection_rows
 from stibgate.views.stats import stats_document
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Query, Refused, Route, Text
+from stibgate.web.api.route import Api, Call, Page, Query, Refused, Route, Text, whole
 from stibgate.web.api.times import Instant, instant_ms
 
 
@@ -75,7 +75,7 @@ async def rejections(api: Api, call: Call) -> dict[str, Any]:
         groups = ledger.rejections(since_ms)
         return rejection_rows(groups, ledger.last_accepted(sorted({group.source for group in groups})))
 
-    return {"data": await api.read(look)}
+    return whole(await api.read(look))
 
 
 async def events(api: Api, call: Call) -> Any:
