@@ -91,7 +91,8 @@ class Acts:
         self, actor: Actor, action: Action, selection: Selection, report: Report, *, forced: bool = False
     ) -> None:
         # What is not known by us could be anything, a person's address too.
-        known = [one for one in selection.ids if one not in set(report.unknown)]
+        unknown = set(report.unknown)
+        known = [one for one in selection.ids if one not in unknown]
         target = known[0] if len(known) == 1 else None
         counts = {f"count_{name}": count for name, count in report.results.items()}
         await self.auditor.note(

@@ -10,8 +10,8 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
 import structlog
@@ -27,6 +27,7 @@ from stibgate.web.acknowledgement import Acknowledgement
 from stibgate.web.evidence import evidence_of
 from stibgate.web.limits import InFlight, RateLimiter, TokenBucket
 from stibgate.web.problem import SERVER, problem
+from stibgate.web.proxies import Proxies, peer_of
 
 log = structlog.get_logger("stibgate.receiver")
 
@@ -124,7 +125,7 @@ class Receiver:
         self._clock = asyncio.get_running_loop().time
         self._rejected_lines = TokenBucket(REJECTED_LINES_PER_S, REJECTED_LINES_PER_S, REJECTED_LINES_PER_S, 0.0)
         self._suppressed = 0
-        self._is_trusted = lru_cache(maxsize=1024)(self._look_up_trusted)
+        self._proxies = Proxies(settings.trusted_proxies)
         self.draining = False
         self.relieved = False
         """While draining: whether another process takes who comes now, so that who is here still gets an answer."""
@@ -139,7 +140,7 @@ class Receiver:
         """
         self._intake, self._settings = intake, settings
         self._limiter = limiter or self._limiter
-        self._is_trusted = lru_cache(maxsize=1024)(self._look_up_trusted)
+        self._proxies = Proxies(settings.trusted_proxies)
 
     @property
     def busy(self) -> bool:
@@ -149,7 +150,7 @@ class Receiver:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Return the answer to one request of the public listener."""
         started_s = self._clock()
-        trusted = self._is_trusted(_peer(request))
+        trusted = self._proxies.trusts(peer_of(request))
         visit = _Visit(request, self._request_id(request, trusted=trusted), started_s)
         try:
             return await self._answer(visit)
@@ -196,7 +197,7 @@ class Receiver:
                     request_id=visit.request_id,
                     headers=partial(request.headers.getall, default=()),
                     body=body,
-                    client=self._client(request),
+                    client=self._proxies.client(request),
                     token_valid=token_valid,
                     started_s=visit.started_s,
                 ),
@@ -318,7 +319,7 @@ class Receiver:
                 source=name,
                 reason=refusal.reason,
                 http_status=refusal.status,
-                client_ip=self._client(visit.request),
+                client_ip=self._proxies.client(visit.request),
                 retry_after_s=refusal.retry_after_s,
                 suppressed=self._take_suppressed(),
             )
@@ -351,7 +352,7 @@ class Receiver:
             request,
             request_id=visit.request_id,
             status=refusal.status,
-            client=self._client(request),
+            client=self._proxies.client(request),
             doubtful=doubtful,
         )
         self._refusals.note(source.name if source else refusal.source, refusal.reason, look, doubtful)
@@ -387,36 +388,6 @@ class Receiver:
     def _request_id(self, request: web.BaseRequest, *, trusted: bool) -> str:
         given = request.headers.get("X-Request-Id") if trusted else None
         return given if given is not None and _REQUEST_ID.fullmatch(given) else self._new_request_id()
-
-    def _client(self, request: web.BaseRequest) -> str:
-        """Return the address nearest to us that is no trusted proxy."""
-        peer = _peer(request)
-        forwarded = request.headers.getall("X-Forwarded-For", ())
-        if not forwarded or not self._is_trusted(peer):
-            return peer
-        for hop in reversed(",".join(forwarded).split(",")):
-            try:
-                address = str(ip_address(hop.strip()))
-            except ValueError:
-                return peer
-            if not self._is_trusted(address):
-                return address
-            peer = address
-        return peer
-
-    def _look_up_trusted(self, address: str) -> bool:
-        try:
-            ip = ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:  # how a dual-stack socket names IPv4 peers
-            ip = ip.ipv4_mapped
-        return any(ip in network for network in self._settings.trusted_proxies)
-
-
-def _peer(request: web.BaseRequest) -> str:
-    """Return the address of whoever is connected; one on a Unix-domain socket is on this machine."""
-    return "127.0.0.1" if request.remote == "" else request.remote or ""
 
 
 def _is_json(request: web.BaseRequest) -> bool:
