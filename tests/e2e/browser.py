@@ -65,6 +65,13 @@ class Visitor:
             PICTURES.mkdir(parents=True, exist_ok=True)
             await self.page.screenshot(path=PICTURES / f"{picture}.png")
 
+    async def beside(self, path):
+        """Return a second page of the same person."""
+        page = await self.page.context.new_page()
+        page.on("console", lambda said: said.type in {"error", "warning"} and self.complaints.append(said.text))
+        await page.goto(self.base + path)
+        return page
+
     async def words(self):
         """What is to be read on the page."""
         return " ".join((await self.page.locator("main").inner_text()).split())

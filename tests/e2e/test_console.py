@@ -25,12 +25,13 @@ schedule = ["0s"]
 [delivery.circuit]
 failures = 1000
 """
-OPERATOR = "an-operators-token-0123456789abcdefghijklmnop"
+OPERATOR, ADMIN = "an-operators-token-0123456789abcdefghijklmnop", "an-admins-token-0123456789abcdefghijklmnopqr"
 CONSOLE = f"""
 [console]
 environment = "example"
-tokens = ["olga:operator:{OPERATOR}"]
+tokens = ["olga:operator:{OPERATOR}", "adam:admin:{ADMIN}"]
 """
+PICTURES = {"/live": "live", "/rejected": "rejected", "/sinks": "sinks", "/config": "config"}
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +120,31 @@ async def _replay(olga, shop):
     await page.wait_for_selector("text=What repeats mean")
     await olga.look()
     assert "12 records would be sent again: 12 to crm." in await olga.words()
+    tail = await olga.beside("/live?sink=crm")
+    await tail.locator("#live-state.state-ok").wait_for()
     await page.click("button.primary")
     await page.wait_for_url("**/replays/rpl_*")
     await page.wait_for_selector(".state-done")
     await olga.look()
     assert "4 tasks sent again, 12 records." in await olga.words()
-    await asyncio.to_thread(shop.settled)
+    await tail.locator(".state-delivered").nth(3).wait_for()
     await olga.go("/dead")
     assert "No dead letters." in await olga.words()
     await olga.go("/replays")
+
+
+async def test_every_page_in_the_dark(shop):
+    """An administrator opens everything that the navigation has: no complaint, at 360 pixels or at 1280."""
+    async with visitor(shop.admin, dark=True) as adam:
+        page = adam.page
+        await page.goto(f"{shop.admin}/login")
+        await page.fill("input[name=token]", ADMIN)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"{shop.admin}/")
+        links = await page.locator("nav a").evaluate_all("all => all.map((one) => one.getAttribute('href'))")
+        assert len(links) >= 8
+        for path in [*links, "/sources/push"]:
+            answer = await page.goto(shop.admin + path)
+            assert answer.status == 200, path
+            await adam.look(PICTURES.get(path))
+        assert adam.complaints == []

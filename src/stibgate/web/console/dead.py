@@ -10,16 +10,20 @@ from aiohttp import web
 from stibgate.domain.access import Role
 from stibgate.domain.task import Task, TaskState
 from stibgate.stores import Ledger, TaskFilter
+from stibgate.stores.glance import alike
 from stibgate.views.deliveries import task_row
 from stibgate.web.console.filters import CURSOR, SINCE, TASKS, before_of, cursor_of, task_filter
 from stibgate.web.console.page import ConsoleParts, Page, Visit
 from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json_answer
 
 ROWS = 50
-GROUPED_MAX = 2_000
+GROUPED_MAX = 1_000
 """How many of the latest dead letters are sorted into groups."""
 GROUPS_MAX = 50
-"""How many groups are shown, the largest ones: errors with an id in them are a group each."""
+"""How many groups are shown, the largest ones."""
+PART_CHARS_MIN = 4
+LEFT_OUT = "\N{HORIZONTAL ELLIPSIS}"
+"""What `alike` puts in place of what differs."""
 COLUMNS = ("task_id", "delivery_id", "sink", "state", "attempts", "error")
 
 
@@ -28,11 +32,14 @@ class Group:
     """Dead letters of one sink for one reason.
 
     Attributes:
+        error: What their errors have in common.
+        part: What each of them has in it, word for word; None where that is too little to find them by.
         latest: The one that died last.
     """
 
     sink: str
-    error: str | None
+    error: str
+    part: str | None
     latest: Task
     tasks: int = 0
     records: int = 0
@@ -99,11 +106,18 @@ def _look(
 ) -> tuple[Sequence[Group], bool, Sequence[tuple[int, Task]]]:
     """Return the groups, whether there are more dead letters than were looked at, and a page of them."""
     latest = ledger.tasks(where, limit=GROUPED_MAX + 1)
-    groups: dict[tuple[str, str | None], Group] = {}
+    groups: dict[tuple[str, str], Group] = {}
     for _, task in latest[:GROUPED_MAX]:
-        group = groups.setdefault((task.sink, task.error), Group(task.sink, task.error, task))
+        error = alike(task.error)
+        group = groups.setdefault((task.sink, error), Group(task.sink, error, _part(error, task), task))
         group.tasks += 1
         group.records += task.records
     rows = latest[: ROWS + 1] if before is None else ledger.tasks(where, limit=ROWS + 1, before=before)
     ranked = sorted(groups.values(), key=lambda group: group.tasks, reverse=True)[:GROUPS_MAX]
     return ranked, len(latest) > GROUPED_MAX, rows
+
+
+def _part(error: str, task: Task) -> str | None:
+    """Return the longest text that all errors like this one have, to find them by."""
+    longest = max(error.split(LEFT_OUT), key=len).strip()
+    return longest if task.error and len(longest) >= PART_CHARS_MIN else None

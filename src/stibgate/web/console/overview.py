@@ -27,6 +27,7 @@ class SinkRow:
 
     Attributes:
         state: `ok`, `paused`, `open`, `half_open`, or `gone` when the configuration has it no longer.
+        oldest_ms: Since when the oldest of those that wait is owed.
         day: What it did in the last 24 hours.
     """
 
@@ -34,6 +35,7 @@ class SinkRow:
     state: str
     reason: str | None
     waiting: int
+    oldest_ms: int | None
     dead: int
     day: SinkStats
 
@@ -98,12 +100,13 @@ class Overview:
 
     async def _show(self, visit: Visit) -> web.Response:
         names, window = tuple(self._parts.settings().sinks), _window(visit)
-        look = await self._parts.read(partial(_look, names=names, now_ms=self._parts.now_ms()))
+        now_ms = self._parts.now_ms()
+        look = await self._parts.read(partial(_look, names=names, now_ms=now_ms))
         health = [*self._health(), *_sink_lines(look.sinks)] or [HealthLine("good", "All is well.")]
         return visit.show(
             "overview.html",
             health=health,
-            figures=_figures(look),
+            figures=_figures(look, now_ms),
             sinks=look.sinks,
             problems=look.problems,
             window=window,
@@ -134,9 +137,9 @@ def _window(visit: Visit) -> str:
 def _look(ledger: Ledger, *, names: Sequence[str], now_ms: int) -> Look:
     length_ms, step_ms = WINDOWS[DAY]
     day = ledger.stats(since_ms=now_ms - length_ms, until_ms=now_ms, step_ms=step_ms)
-    counts, states = ledger.task_counts(), ledger.sinks()
+    counts, states, oldest = ledger.task_counts(), ledger.sinks(), ledger.owing_since()
     rows = [
-        _row(name, states.get(name, SinkState(name)), counts.get(name, {}), day, known=name in names)
+        _row(states.get(name, SinkState(name)), counts.get(name, {}), oldest.get(name), day, known=name in names)
         for name in [*names, *(name for name in counts if name not in names)]
     ]
     return Look(day, rows, _problems(ledger))
@@ -151,28 +154,31 @@ def _problems(ledger: Ledger) -> Sequence[Problem]:
     return sorted(found, key=lambda one: one.at_ms, reverse=True)[:PROBLEMS_MAX]
 
 
-def _row(name: str, state: SinkState, counts: Mapping[str, int], day: Stats, *, known: bool) -> SinkRow:
+def _row(state: SinkState, counts: Mapping[str, int], oldest_ms: int | None, day: Stats, *, known: bool) -> SinkRow:
     word = "gone" if not known else "paused" if state.paused else str(state.circuit.state)
     return SinkRow(
-        name,
+        state.sink,
         "ok" if word == "closed" else word,
         f"by {state.paused_by}" if word == "paused" else state.circuit.reason,
         sum(counts.get(one, 0) for one in OPEN),
+        oldest_ms,
         counts.get(TaskState.DEAD, 0),
-        day.sinks.get(name, SinkStats()),
+        day.sinks.get(state.sink, SinkStats()),
     )
 
 
-def _figures(look: Look) -> Sequence[Figure]:
+def _figures(look: Look, now_ms: int) -> Sequence[Figure]:
     day = look.day
     waiting, dead = sum(sink.waiting for sink in look.sinks), sum(sink.dead for sink in look.sinks)
+    oldest_ms = min((sink.oldest_ms for sink in look.sinks if sink.oldest_ms is not None), default=None)
+    wait = "tasks that come by themselves" if oldest_ms is None else f"tasks, the oldest for {span(now_ms - oldest_ms)}"
     ack = (
         "no answers yet" if day.ack_ms.p50 is None else f"answered in {_ms(day.ack_ms.p50)}, p99 {_ms(day.ack_ms.p99)}"
     )
     return [
         Figure("Accepted, 24 h", number(day.accepted), counted(day.records, "record"), f"/deliveries?since={DAY}"),
         Figure("Rejected, 24 h", number(day.rejected), f"{day.rejected_share:.1%} of all; {ack}", "/rejected"),
-        Figure("Waiting", number(waiting), "tasks that come by themselves", "/deliveries?state=processing"),
+        Figure("Waiting", number(waiting), wait, "/deliveries?state=processing"),
         Figure("Dead", number(dead), "tasks that need a person", "/dead"),
     ]
 
