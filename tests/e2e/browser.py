@@ -13,7 +13,9 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, async_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
+PICTURED = bool(os.environ.get("STIBGATE_SCREENSHOTS"))
 PICTURES = Path(__file__).parents[2] / "deploy/screenshots"
+FRAME = {"x": 0, "y": 0, "width": 1280, "height": 640}
 NARROW, WIDE = {"width": 360, "height": 780}, {"width": 1280, "height": 800}
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -41,11 +43,11 @@ class Visitor:
         self.page.on("console", lambda said: said.type in {"error", "warning"} and self.complaints.append(said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    async def go(self, path):
+    async def go(self, path, picture=None):
         """Open a page and look at it."""
         answer = await self.page.goto(self.base + path)
         assert answer.status == 200, f"{path}: {answer.status}"
-        await self.look()
+        await self.look(picture)
 
     async def look(self, picture=None):
         """Note what is wrong with the page that is open: policy, accessibility, width; take its picture if asked."""
@@ -61,9 +63,9 @@ class Visitor:
         over = await self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         self.complaints += [f"{where}: {over} px too wide at 360"] if over > 0 else []
         await self.page.set_viewport_size(WIDE)
-        if picture and os.environ.get("STIBGATE_SCREENSHOTS"):
+        if picture and PICTURED:
             PICTURES.mkdir(parents=True, exist_ok=True)
-            await self.page.screenshot(path=PICTURES / f"{picture}.png")
+            await self.page.screenshot(path=PICTURES / f"{picture}.png", clip=FRAME)
 
     async def beside(self, path):
         """Return a second page of the same person."""

@@ -33,6 +33,7 @@ ROOMS = {
     "/audit": "ada admin login",
     "/help": "First steps",
 }
+PICTURES = {"/rejected": "rejected", "/config": "config"}
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ async def test_an_admins_evening(shop):
         await page.wait_for_url("**/live")
         await _live(ada, shop)
         for path, words in ROOMS.items():
-            await ada.go(path)
+            await ada.go(path, PICTURES.get(path))
             assert words in await ada.words(), path
         await _pause_and_resume(ada)
         assert ada.complaints == []

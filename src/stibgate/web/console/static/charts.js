@@ -19,7 +19,8 @@
   const axis = (extra) => ({ stroke: named("--muted"), grid: { stroke: named("--line"), width: 1 }, ticks: { stroke: named("--line"), size: 4 }, font: "12px system-ui", ...extra });
 
   // A value between two gaps has no line to anywhere.
-  const lonely = (line) => line.some((value, index) => value !== null && (line[index - 1] ?? null) === null && (line[index + 1] ?? null) === null);
+  const lonely = (plot, series) => plot.data[series].flatMap((value, at, line) =>
+    value !== null && (line[at - 1] ?? null) === null && (line[at + 1] ?? null) === null ? [at] : []);
 
   function draw(place, at, lines) {
     const names = Object.keys(lines);
@@ -37,7 +38,7 @@
       scales: { y: { range: (_, low, high) => [0, Math.max(high || 0, 1)] } },
       axes: [axis({ values: TIMES }), axis({ size: 46 })],
       // Lines differ by their dashes, too: nobody needs the colour.
-      series: [{ label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...names.map((name, index) => ({ label: name, stroke: hue(name, index), width: 1.5, dash: DASHES[index % DASHES.length], points: { show: lonely(lines[name]), size: 4 } }))],
+      series: [{ label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...names.map((name, index) => ({ label: name, stroke: hue(name, index), width: 1.5, dash: DASHES[index % DASHES.length], points: { show: true, filter: lonely, size: 4 } }))],
     };
     drawn.push([place, new uPlot(options, [at, ...names.map((name) => lines[name])], place)]);
   }
