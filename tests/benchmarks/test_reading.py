@@ -87,6 +87,7 @@ def questions(now_ms: int) -> list[str]:
         *(f"/api/v1/{name}" for name in ("sinks", "sources", "jobs", "ledger", "stats", "rejections", "audit")),
         *("/", "/charts.json?window=7d", "/deliveries", "/deliveries?state=quarantined", "/deliveries?sink=crm"),
         *("/dead", "/rejected", "/sources", "/sources/push", "/config", "/help"),
+        *("/live", "/sinks", "/sinks/crm", "/jobs", "/jobs?state=failed", "/jobs/bills", "/audit"),
     ]
 
 

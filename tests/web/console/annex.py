@@ -52,6 +52,9 @@ class Annex(Office):
         self.reading = NOT_RELOADED
         self.findings = []
 
+    async def read(self, query):
+        return query(self.store)
+
 
 async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
     """Return a console with an empty store."""
@@ -63,7 +66,7 @@ async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
     feed = Feed(encode=as_json, run="test", clock_s=asyncio.get_running_loop().time)
 
     async def read(query):
-        return query(store)
+        return await annex.read(query)
 
     async def look(sink):
         return annex.findings

@@ -1,5 +1,6 @@
 """What was bought: who sees what, what does not add up, and where the list goes on."""
 
+import asyncio
 import csv
 import io
 import json
@@ -104,6 +105,29 @@ async def test_nothing_of_a_search_is_markup(annex):
         for bad in INJECTED:
             assert bad not in page.text, path
     assert "'=1+1" in (await browser.open("/jobs.csv")).text
+
+
+async def test_a_page_does_not_wait_for_a_slow_look(annex, monkeypatch):
+    """While thousands of bills are looked at the page is there without the alarms, and with them afterwards."""
+    await bought(annex, 2, state=JobState.DOUBTFUL)
+    begun, hold = asyncio.Event(), asyncio.Event()
+    read = annex.read
+
+    async def slowly(query):
+        if asyncio.current_task().get_name() == "console-alarms":
+            begun.set()
+            await hold.wait()
+        return await read(query)
+
+    annex.read = slowly
+    browser = await annex.login()
+    monkeypatch.setattr("stibgate.web.console.alarms.PATIENCE_S", 0.01)
+    assert "still being looked for" in (await browser.open("/jobs")).words
+    assert begun.is_set()
+    hold.set()
+    async with asyncio.timeout(10):
+        while "run run_2 is doubtful" not in (page := await browser.open("/jobs")).words:
+            assert "still being looked for" in page.words
 
 
 async def test_nothing_bought_teaches(aiohttp_client):

@@ -12,11 +12,12 @@ from aiohttp import web
 from stibgate.domain.access import Role
 from stibgate.domain.job import Job, JobState
 from stibgate.errors import UsageError
-from stibgate.pipeline.alarms import found_in, uses_in
+from stibgate.pipeline.alarms import uses_in
 from stibgate.stores import Bill, JobFilter, Ledger
 from stibgate.views.job_story import story_of_job
 from stibgate.views.jobs import job_row
-from stibgate.views.money import alarm_row, bill_row, budget_row
+from stibgate.views.money import bill_row, budget_row
+from stibgate.web.console.alarms import AlarmWatch
 from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
 from stibgate.web.console.page import ConsoleParts, Page, Visit, missing
 from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json_answer
@@ -43,6 +44,7 @@ class Jobs:
 
     def __init__(self, parts: ConsoleParts) -> None:
         self._parts = parts
+        self._alarms = AlarmWatch(parts)
 
     def pages(self) -> Sequence[Page]:
         """Return the lists, their twins, and one job."""
@@ -61,20 +63,19 @@ class Jobs:
         where, before, now_ms = self._where(visit), before_of(visit.query), self._parts.now_ms()
         settings = self._parts.settings()
 
-        def look(ledger: Ledger) -> tuple[Sequence[Job], list[dict[str, Any]], list[dict[str, Any]]]:
+        def look(ledger: Ledger) -> tuple[Sequence[Job], list[dict[str, Any]]]:
             uses = uses_in(ledger, [settings.budget(name) for name in settings.budgets], now_ms)
-            alarms = found_in(ledger, uses, now_ms=now_ms)
-            found = ledger.jobs(where, limit=ROWS + 1, before=before)
-            return found, [budget_row(use) for use in uses], [alarm_row(alarm) for alarm in alarms]
+            return ledger.jobs(where, limit=ROWS + 1, before=before), [budget_row(use) for use in uses]
 
-        found, budgets, alarms = await self._parts.read(look)
+        found, budgets = await self._parts.read(look)
+        alarms = await self._alarms.latest()
         return visit.show(
             "jobs.html",
             rows=[_shown(visit, job) for job in found[:ROWS]],
             older=_older(visit, found),
             budgets=budgets,
-            alarms=alarms[:ALARMS_MAX],
-            more_alarms=max(len(alarms) - ALARMS_MAX, 0),
+            alarms=alarms,
+            alarms_max=ALARMS_MAX,
             filters=_filters(visit),
             states=list(JobState),
             budget_names=list(settings.budgets),

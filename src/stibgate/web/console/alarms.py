@@ -1,0 +1,64 @@
+"""What somebody should look at in the ledger; looked for while nobody waits, since thousands of bills take a second."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stibgate.errors import StibgateError
+from stibgate.pipeline.alarms import found_in, uses_in
+from stibgate.stores import Ledger
+from stibgate.views.money import alarm_row
+from stibgate.web.console.page import ConsoleParts
+
+PATIENCE_S = 0.1
+"""How long a page waits; then it shows what was found before."""
+REST = 50
+"""For so many times as long as a look took, nobody looks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The alarms, and when they were looked for."""
+
+    rows: Sequence[dict[str, Any]]
+    at_ms: int
+
+
+class AlarmWatch:
+    """Looks for alarms when somebody wants to know.
+
+    Args:
+        parts: What the console is made of.
+    """
+
+    def __init__(self, parts: ConsoleParts) -> None:
+        self._parts = parts
+        self._found: Found | None = None
+        self._due_s = 0.0
+        self._looking: asyncio.Task[None] | None = None
+
+    async def latest(self) -> Found | None:
+        """Return what was found last; None while the first look takes longer than a page waits."""
+        if self._looking is None and asyncio.get_running_loop().time() >= self._due_s:
+            self._looking = asyncio.create_task(self._look(), name="console-alarms")
+        if self._looking is not None:
+            await asyncio.wait({self._looking}, timeout=PATIENCE_S)
+        return self._found
+
+    async def _look(self) -> None:
+        clock = asyncio.get_running_loop().time
+        began_s, now_ms = clock(), self._parts.now_ms()
+        try:
+            rows = await self._parts.read(lambda ledger: self._rows(ledger, now_ms))
+            self._found = Found(rows, now_ms)
+        except StibgateError:
+            pass  # the page says since when it knows what it shows
+        finally:
+            self._due_s = clock() + (clock() - began_s) * REST
+            self._looking = None
+
+    def _rows(self, ledger: Ledger, now_ms: int) -> list[dict[str, Any]]:
+        settings = self._parts.settings()
+        uses = uses_in(ledger, [settings.budget(name) for name in settings.budgets], now_ms)
+        return [alarm_row(alarm) for alarm in found_in(ledger, uses, now_ms=now_ms)]
