@@ -40,3 +40,12 @@ def test_the_layer_that_wins_is_named(tmp_path):
 def test_where_it_came_from_makes_no_difference():
     """The same values are the same configuration, so that a reload of them changes nothing."""
     assert Settings().said_by(Origins(places={("log", "level"): "flags"})) == Settings()
+
+
+def test_a_file_that_gets_its_name_later(tmp_path):
+    """What a draft said stands where the draft went to."""
+    draft, file = tmp_path / ".config.toml.draft", tmp_path / "config.toml"
+    origins = Origins(draft, {("server", "bind"): f"{draft}:3", ("log", "level"): "flags"}).moved(file)
+    assert origins.path == file
+    assert origins.of(("server", "bind")) == f"{file}:3"
+    assert origins.of(("log", "level")) == "flags"

@@ -198,6 +198,7 @@ async def stage(
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{public}").replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
         with _draft(folder, text) as draft:
             settings = load(draft, environ={}).settings
+            settings = settings.said_by(settings.origins.moved(folder / CONFIG))
             gateway = Gateway(settings)
             await gateway.start()
             try:

@@ -1,7 +1,7 @@
 """Where each setting that applies came from, for people who look for the place to change it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stibgate.config.lines import KeyPath
@@ -32,3 +32,8 @@ class Origins:
     def of(self, path: KeyPath) -> str:
         """Return where the value at *path* came from."""
         return self.places.get(path, DEFAULT)
+
+    def moved(self, path: Path) -> "Origins":
+        """Return where everything came from once the file has become *path*."""
+        places = {key: place.replace(str(self.path), str(path)) for key, place in self.places.items()}
+        return replace(self, path=path, places=places)
