@@ -53,7 +53,7 @@ async def test_filters_and_cursor(annex):
     assert await records("actor=eve") == [40, 20, 0]
     assert await records("actor=eve&since=1h") == [40]
     first = await read("/audit.json?actor=dana")
-    second = await read(first["next"].replace("/audit?", "/audit.json?"))
+    second = await read(first["next"])
     assert [row["detail"]["records"] for row in first["data"] + second["data"]][1:] == [
         number for number in reversed(range(60)) if number % 20
     ]

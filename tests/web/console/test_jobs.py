@@ -11,6 +11,8 @@ import pytest
 from stibgate.domain.access import Role
 from stibgate.domain.budget import Unit
 from stibgate.domain.job import JobState, NewRun
+from stibgate.web.console.filters import cursor_of
+from tests.stores.world import make_delivery, make_processed
 from tests.web.console.annex import BAD, INJECTED, make_annex
 
 QUERY = "CEO Zoë Example at example.com"
@@ -57,7 +59,7 @@ async def test_filters_and_cursor(annex):
         await bought(annex, number, budget="trial" if number < 3 else None)
     browser = await annex.login()
     first = json.loads((await browser.open("/jobs.json")).text)
-    second = json.loads((await browser.open(first["next"].replace("/jobs?", "/jobs.json?"))).text)
+    second = json.loads((await browser.open(first["next"])).text)
     names = [row["run_id"] for row in first["data"] + second["data"]]
     assert names == [f"run_{number}" for number in reversed(range(60))]
     assert second["next"] is None
@@ -79,8 +81,17 @@ async def test_bills_show_what_is_missing(annex):
     assert "job job_1 submitted 30 30 - 0 0 0 0 -" in page.words
     assert [row["job_id"] for row in json.loads((await browser.open("/jobs/bills.json")).text)["data"]] == ["job_1"]
     assert "job_1" in (await browser.open("/jobs/bills.csv")).text
-    assert "No bill matches" in (await browser.open("/jobs/bills?short=yes")).words
-    for bad in ("short=maybe", "since=tomorrow", "state=dead", "cursor=9"):
+    for number in range(60):
+        await annex.store.admit(make_delivery(number, billed=3, records=2, received_at_ms=annex.clock() - number))
+        await annex.store.process(make_processed(number, ()))
+    page = await browser.open("/jobs/bills?short=yes")
+    assert "push d0 done - - 3 2 0 0 3 open" in page.words
+    assert "job_1" not in page.words
+    first = json.loads((await browser.open("/jobs/bills.json?short=yes&since=1h")).text)
+    second = json.loads((await browser.open(first["next"])).text)
+    assert [row["delivery_id"] for row in first["data"] + second["data"]] == [f"d{number}" for number in range(60)]
+    forged = cursor_of(2**63, {})
+    for bad in ("short=maybe", "since=tomorrow", "state=dead", "cursor=9", f"cursor={forged}"):
         assert (await browser.open(f"/jobs/bills?{bad}")).status == 400, bad
 
 
@@ -122,7 +133,8 @@ async def test_a_page_does_not_wait_for_a_slow_look(annex, monkeypatch):
     annex.read = slowly
     browser = await annex.login()
     monkeypatch.setattr("stibgate.web.console.alarms.PATIENCE_S", 0.01)
-    assert "still being looked for" in (await browser.open("/jobs")).words
+    for path in ("/jobs", "/jobs/bills?short=yes"):
+        assert "still being looked for" in (await browser.open(path)).words
     assert begun.is_set()
     hold.set()
     async with asyncio.timeout(10):
@@ -138,4 +150,5 @@ async def test_nothing_bought_teaches(aiohttp_client):
     assert "No budgets" in page.words
     assert "set stibnite.api_key first" in page.words
     assert "Everything that was paid for has arrived, or is on its way." in page.words
+    assert "No bill matches" in (await browser.open("/jobs/bills?short=yes")).words
     assert "Nothing was paid for yet" in (await browser.open("/jobs/bills")).words

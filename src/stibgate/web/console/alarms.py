@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stibgate.errors import StibgateError
-from stibgate.pipeline.alarms import found_in, uses_in
-from stibgate.stores import Ledger
+from stibgate.pipeline.alarms import alarms, bills_of, uses_in
+from stibgate.stores import Bill, Ledger
 from stibgate.views.money import alarm_row
 from stibgate.web.console.page import ConsoleParts
 
@@ -19,9 +19,15 @@ REST = 50
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The alarms, and when they were looked for."""
+    """What was found, and when.
+
+    Attributes:
+        rows: The alarms.
+        short: The latest bills that miss records, at most `pipeline.alarms.SHORT` of them.
+    """
 
     rows: Sequence[dict[str, Any]]
+    short: Sequence[Bill]
     at_ms: int
 
 
@@ -36,13 +42,16 @@ class AlarmWatch:
         self._parts = parts
         self._found: Found | None = None
         self._due_s = 0.0
+        self._took_s = 0.0
         self._looking: asyncio.Task[None] | None = None
 
-    async def latest(self) -> Found | None:
-        """Return what was found last; None while the first look takes longer than a page waits."""
+    async def latest(self, *, patient: bool = False) -> Found | None:
+        """Return what was found last; None while the first look takes longer than a page waits, unless *patient*."""
         if self._looking is None and asyncio.get_running_loop().time() >= self._due_s:
             self._looking = asyncio.create_task(self._look(), name="console-alarms")
-        if self._looking is not None:
+        if self._looking is not None and patient and self._found is None:
+            await asyncio.wait({self._looking})
+        elif self._looking is not None and self._took_s <= PATIENCE_S:
             await asyncio.wait({self._looking}, timeout=PATIENCE_S)
         return self._found
 
@@ -50,15 +59,18 @@ class AlarmWatch:
         clock = asyncio.get_running_loop().time
         began_s, now_ms = clock(), self._parts.now_ms()
         try:
-            rows = await self._parts.read(lambda ledger: self._rows(ledger, now_ms))
-            self._found = Found(rows, now_ms)
+            self._found = await self._parts.read(lambda ledger: self._find(ledger, now_ms))
         except StibgateError:
             pass  # the page says since when it knows what it shows
         finally:
-            self._due_s = clock() + (clock() - began_s) * REST
+            self._took_s = clock() - began_s
+            self._due_s = clock() + self._took_s * REST
             self._looking = None
 
-    def _rows(self, ledger: Ledger, now_ms: int) -> list[dict[str, Any]]:
+    def _find(self, ledger: Ledger, now_ms: int) -> Found:
         settings = self._parts.settings()
         uses = uses_in(ledger, [settings.budget(name) for name in settings.budgets], now_ms)
-        return [alarm_row(alarm) for alarm in found_in(ledger, uses, now_ms=now_ms)]
+        bills, notes = bills_of(ledger)
+        rows = [alarm_row(alarm) for alarm in alarms(bills, uses, notes, now_ms=now_ms)]
+        short = sorted((bill for bill in bills if bill.missing), key=lambda bill: -bill.sequence)
+        return Found(rows, short, now_ms)

@@ -18,10 +18,13 @@ CURSOR = "cursor"
 SINCE = {"1h": 3_600_000, "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000}
 """What `since` may say in place of a time, in milliseconds before now."""
 
+SEQUENCE_MAX = 2**63 - 1
+"""What a store can count to; the numbers of bills come near it."""
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 _PERSON = re.compile(r"h:[0-9a-f]{32}", re.ASCII)
-_CURSOR = re.compile(r"(\d{1,18})-([0-9a-f]{8})", re.ASCII)
+_CURSOR = re.compile(r"(\d{1,19})-([0-9a-f]{8})", re.ASCII)
 
 
 def delivery_filter(query: Mapping[str, str], *, now_ms: int) -> DeliveryFilter:
@@ -135,7 +138,7 @@ def before_of(query: Mapping[str, str]) -> int | None:
     if text is None:
         return None
     found = _CURSOR.fullmatch(text)
-    if found is None or found[2] != _digest(query):
+    if found is None or found[2] != _digest(query) or int(found[1]) > SEQUENCE_MAX:
         raise UsageError("this cursor belongs to another list", hint="Begin at the first page of these filters.")
     return int(found[1])
 

@@ -3,8 +3,7 @@
 A search's text may name people, so only operators see it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -112,33 +111,38 @@ class Jobs:
         found = await self._read_bills(visit, ROWS + 1)
         return visit.show(
             "bills.html",
-            rows=[bill_row(bill) for bill in found[:ROWS]],
-            older=_older(visit, found),
+            rows=None if found is None else [bill_row(bill) for bill in found[:ROWS]],
+            older=_older(visit, found or ()),
             filters=_filters(visit),
             since_words=list(SINCE),
             twins=_twins(visit),
         )
 
     async def _bills_json(self, visit: Visit) -> web.Response:
-        found = await self._read_bills(visit, ROWS + 1)
+        found = await self._read_bills(visit, ROWS + 1, patient=True) or ()
         return json_answer([bill_row(bill) for bill in found[:ROWS]], _older(visit, found))
 
     async def _bills_csv(self, visit: Visit) -> web.Response:
-        found = await self._read_bills(visit, TWIN_ROWS_MAX)
+        found = await self._read_bills(visit, TWIN_ROWS_MAX, patient=True) or ()
         return csv_answer(csv_text(map(bill_row, found), BILL_COLUMNS), "bills")
 
-    async def _read_bills(self, visit: Visit, limit: int) -> Sequence[Bill]:
-        short = visit.query.get("short", "no")
+    async def _read_bills(self, visit: Visit, limit: int, *, patient: bool = False) -> Sequence[Bill] | None:
+        """Return the bills that the URL asks for; None while those that miss records are still being looked for.
+
+        Raises:
+            UsageError: A filter has a value that it cannot have.
+        """
+        query, short = visit.query, visit.query.get("short", "no")
         if short not in {"yes", "no"}:
             raise UsageError(f"short {short!r} is none", hint="It is yes or no.")
-        query: Callable[..., Sequence[Bill]] = partial(
-            _bills_of,
-            limit=limit,
-            before=before_of(visit.query),
-            since_ms=moment_of(visit.query, "since", now_ms=self._parts.now_ms()),
-            short=short == "yes",
-        )
-        return await self._parts.read(query)
+        before, since_ms = before_of(query), moment_of(query, "since", now_ms=self._parts.now_ms())
+        if short == "no":
+            return await self._parts.read(lambda ledger: ledger.bills(limit=limit, before=before, since_ms=since_ms))
+        found = await self._alarms.latest(patient=patient)
+        if found is None:
+            return None
+        meant = (one for one in found.short if before is None or one.sequence < before)
+        return [one for one in meant if since_ms is None or one.at_ms >= since_ms][:limit]
 
     async def _job(self, visit: Visit) -> web.Response:
         name = visit.part("id")
@@ -161,10 +165,6 @@ class Jobs:
             story=story,
             pages=[_shown(visit, page) for page in reversed(pages)],
         )
-
-
-def _bills_of(ledger: Ledger, *, limit: int, before: int | None, since_ms: int | None, short: bool) -> Sequence[Bill]:
-    return ledger.bills(limit=limit, before=before, since_ms=since_ms, short=short)
 
 
 def _shown(visit: Visit, job: Job) -> dict[str, Any]:
