@@ -34,6 +34,16 @@ class LedgerLaws(StoreLaws):
         )  # fmt: skip
         assert [list(found) for found in lists] == [[]] * len(lists)
 
+    async def test_some_of_the_records(self, store):
+        """A part of a large delivery, or its flagged records only, is read without the rest."""
+        await store.admit(make_delivery(1, records=5))
+        await store.process(make_processed(1, ["crm"], records=5))
+        everybody = make_records(5)
+        assert list(self.ledger.records("d1", first=2)) == everybody[2:]
+        assert list(self.ledger.records("d1", first=1, limit=2)) == everybody[1:3]
+        assert list(self.ledger.records("d1", first=5, limit=2)) == []
+        assert list(self.ledger.records("d1", flagged=True)) == [everybody[1], everybody[3]]
+
     async def test_delivery_filters(self, store):
         """Every filter that is given must hold, and each of them is exact."""
         await store.admit(make_delivery(1, source="a", job_id="j", event_type="e", received_at_ms=NOW_MS))

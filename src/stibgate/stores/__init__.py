@@ -400,8 +400,10 @@ class Ledger(Protocol):
         """Return the raw body, byte for byte."""
         ...
 
-    def records(self, delivery_id: str) -> Sequence[Record]:
-        """Return the normalised records in order."""
+    def records(
+        self, delivery_id: str, *, first: int = 0, limit: int | None = None, flagged: bool = False
+    ) -> Sequence[Record]:
+        """Return the normalised records in order: up to *limit* from position *first* on; *flagged* ones only."""
         ...
 
     def sightings(self, delivery_id: str) -> Sequence[Sighting]:

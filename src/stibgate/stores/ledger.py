@@ -101,9 +101,16 @@ class SqliteLedger(JobReads, AuditReads, TallyReads):
         row = self._one("SELECT body FROM bodies JOIN deliveries USING (sequence) WHERE delivery_id = ?", delivery_id)
         return None if row is None else bytes(row[0])
 
-    def records(self, delivery_id: str) -> Sequence[Record]:
-        """Return the normalised records in order."""
-        rows = self._rows("SELECT document FROM records WHERE delivery_id = ? ORDER BY position", [delivery_id])
+    def records(
+        self, delivery_id: str, *, first: int = 0, limit: int | None = None, flagged: bool = False
+    ) -> Sequence[Record]:
+        """Return the normalised records in order; see `stores.Ledger.records`."""
+        rows = self._rows(
+            "SELECT document FROM records WHERE delivery_id = ? AND position >= ?"
+            + (" AND json_type(document, '$.issues') IS NOT NULL" if flagged else "")
+            + " ORDER BY position LIMIT ?",
+            [delivery_id, first, -1 if limit is None else limit],
+        )
         return [Record.from_document(json.loads(row[0])) for row in rows]
 
     def sightings(self, delivery_id: str) -> Sequence[Sighting]:

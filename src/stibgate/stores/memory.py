@@ -186,10 +186,13 @@ class MemoryStore(MemoryOffice, MemoryTallies):
         """Return the raw body."""
         return self._bodies.get(delivery_id)
 
-    def records(self, delivery_id: str) -> Sequence[Record]:
-        """Return the normalised records in order."""
+    def records(
+        self, delivery_id: str, *, first: int = 0, limit: int | None = None, flagged: bool = False
+    ) -> Sequence[Record]:
+        """Return the normalised records in order; see `stores.Ledger.records`."""
         held = self._records.get(delivery_id, {})
-        return [held[position] for position in sorted(held)]
+        found = [held[position] for position in sorted(held) if position >= first]
+        return [record for record in found if record.issues or not flagged][:limit]
 
     def sightings(self, delivery_id: str) -> Sequence[Sighting]:
         """Return when the same key came again."""

@@ -1,6 +1,7 @@
 """Deliveries and their tasks, as the contract lists and shows them."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stibgate.domain.delivery import StoredDelivery
@@ -78,10 +79,18 @@ def describe_task(ledger: Ledger, task: Task) -> dict[str, Any]:
     }
 
 
+def _people(ledger: Ledger, delivery_id: str, positions: Sequence[int]) -> Mapping[int, str | None]:
+    """Return the person ids at *positions*, and those between them; a large delivery is not read for a few."""
+    if not positions:
+        return {}
+    first, last = min(positions), max(positions)
+    return {r.position: r.person_id for r in ledger.records(delivery_id, first=first, limit=last - first + 1)}
+
+
 def _task(ledger: Ledger, task: Task) -> dict[str, Any]:
     outcomes = ledger.outcomes(task.task_id)
     refused = [outcome for outcome in outcomes if outcome.kind is OutcomeKind.REFUSED]
-    people = {r.position: r.person_id for r in ledger.records(task.delivery_id)} if refused else {}
+    people = _people(ledger, task.delivery_id, [outcome.position for outcome in refused])
     return {
         **task_row(task),
         "records": task.records,

@@ -91,7 +91,7 @@ def _arrival(ledger: Ledger, delivery: StoredDelivery, tasks: Sequence[Task], po
     if delivery.processed_at_ms is not None:
         lines += [Line(delivery.processed_at_ms, name, what) for what in _processed(ledger, delivery, tasks, position)]
         if delivery.issues:
-            flagged = _flagged(ledger.records(name), position)
+            flagged = _flagged(ledger.records(name, flagged=True), position)
             lines += [Line(delivery.processed_at_ms, name, flagged)] if flagged else []
     return lines
 

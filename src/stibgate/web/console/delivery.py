@@ -121,7 +121,7 @@ class DeliveryPage:
 
 def _look(ledger: Ledger, *, delivery: StoredDelivery, offset: int, revealed: frozenset[str]) -> DeliveryView:
     shape = describe_delivery(ledger, delivery)
-    records = ledger.records(delivery.delivery_id)[offset : offset + PEOPLE]
+    records = ledger.records(delivery.delivery_id, first=offset, limit=PEOPLE)
     return DeliveryView(
         delivery,
         shape,
