@@ -351,7 +351,8 @@ async def test_start_and_stop_on_a_full_disk(small_disk):
 async def test_database_full(path):
     """When SQLite may not grow the file, what fits is stored, what does not is refused whole, and growth heals it."""
     store = SqliteStore(path)
-    await store._writer.submit(lambda db: db.conn.execute("PRAGMA max_page_count=80").fetchone())
+    (pages,) = await store._writer.submit(lambda db: db.conn.execute("PRAGMA page_count").fetchone())
+    await store._writer.submit(lambda db: db.conn.execute(f"PRAGMA max_page_count={pages + 40}").fetchone())
     acknowledged = [name for number in range(20) for name in await admit_all(store, [number], 40_000)]
     assert 0 < len(acknowledged) < 20
     check_holds(path, acknowledged)
