@@ -11,7 +11,7 @@ from stibgate.stores import Bill, Ledger
 from stibgate.views.money import alarm_row
 from stibgate.web.console.page import ConsoleParts
 
-PATIENCE_S = 0.1
+PATIENCE_S = 0.05
 """How long a page waits; then it shows what was found before."""
 REST = 50
 """For so many times as long as a look took, nobody looks again."""
