@@ -12,6 +12,7 @@ from stibgate.domain.access import Role
 from stibgate.domain.budget import Unit
 from stibgate.domain.job import JobState, NewRun
 from stibgate.web.console.filters import cursor_of
+from stibgate.web.console.jobs import ROWS
 from tests.stores.world import make_delivery, make_processed
 from tests.web.console.annex import BAD, INJECTED, make_annex
 
@@ -55,13 +56,13 @@ async def test_a_viewer_does_not_see_the_search(annex, path):
 
 async def test_filters_and_cursor(annex):
     """State and budget leave out; the list goes on where it ended, and a cursor of another list is refused."""
-    for number in range(60):
+    for number in range(2 * ROWS):
         await bought(annex, number, budget="trial" if number < 3 else None)
     browser = await annex.login()
     first = json.loads((await browser.open("/jobs.json")).text)
     second = json.loads((await browser.open(first["next"])).text)
     names = [row["run_id"] for row in first["data"] + second["data"]]
-    assert names == [f"run_{number}" for number in reversed(range(60))]
+    assert names == [f"run_{number}" for number in reversed(range(2 * ROWS))]
     assert second["next"] is None
     trial = json.loads((await browser.open("/jobs.json?budget=trial&state=submitted")).text)["data"]
     assert [row["run_id"] for row in trial] == ["run_2", "run_1", "run_0"]
@@ -81,7 +82,7 @@ async def test_bills_show_what_is_missing(annex):
     assert "job job_1 submitted 30 30 - 0 0 0 0 -" in page.words
     assert [row["job_id"] for row in json.loads((await browser.open("/jobs/bills.json")).text)["data"]] == ["job_1"]
     assert "job_1" in (await browser.open("/jobs/bills.csv")).text
-    for number in range(60):
+    for number in range(2 * ROWS):
         await annex.store.admit(make_delivery(number, billed=3, records=2, received_at_ms=annex.clock() - number))
         await annex.store.process(make_processed(number, ()))
     page = await browser.open("/jobs/bills?short=yes")
@@ -89,7 +90,9 @@ async def test_bills_show_what_is_missing(annex):
     assert "job_1" not in page.words
     first = json.loads((await browser.open("/jobs/bills.json?short=yes&since=1h")).text)
     second = json.loads((await browser.open(first["next"])).text)
-    assert [row["delivery_id"] for row in first["data"] + second["data"]] == [f"d{number}" for number in range(60)]
+    assert [row["delivery_id"] for row in first["data"] + second["data"]] == [
+        f"d{number}" for number in range(2 * ROWS)
+    ]
     forged = cursor_of(2**63, {})
     for bad in ("short=maybe", "since=tomorrow", "state=dead", "cursor=9", f"cursor={forged}"):
         assert (await browser.open(f"/jobs/bills?{bad}")).status == 400, bad
