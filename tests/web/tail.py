@@ -96,6 +96,7 @@ class Room:
     clock: Clock
     runner: web.AppRunner
     told: int = 0
+    welcome: bool = True
     tails: list[Tail] = field(default_factory=list)
 
     def tell(self, count=1, *, event="test.line", level="info", **fields):
@@ -139,7 +140,7 @@ async def open_room():
 
     async def handle(request):
         try:
-            return await stream.handle(request)
+            return await stream.handle(request, lambda: room.welcome)
         except (UsageError, StoreUnavailable) as error:
             return web.Response(status=400 if isinstance(error, UsageError) else 503, text=error.message)
 
@@ -149,8 +150,9 @@ async def open_room():
     runner = web.AppRunner(app, shutdown_timeout=SOON_S)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
+    room = Room(feed, runner.addresses[0][1], clock, runner)
     try:
-        yield (room := Room(feed, runner.addresses[0][1], clock, runner))
+        yield room
     finally:
         for tail in room.tails:
             tail.close()

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from stibgate.web.live.channel import LINES_PER_S, UNREAD_BYTES, Channel, Line
-from stibgate.web.live.feed import KEEPALIVE_S, KEPT_LINES, LIFE_S
+from stibgate.web.live.feed import KEEPALIVE_S, KEPT_LINES, LIFE_S, SWEEP_S
 from stibgate.web.live.filters import Filter
 from tests.web.tail import SOON_S, open_room
 
@@ -242,6 +242,17 @@ async def test_a_stream_does_not_live_for_ever(room):
     room.tell()
     back, _ = await room.tail(last_id=events[-1].id)
     assert await back.numbers(1) == [2]
+
+
+async def test_a_stream_ends_with_what_let_it_in(room):
+    """Whose token or session is taken away is told nothing more, long before a stream would end by itself."""
+    tail, _ = await room.tail()
+    await room.looked_on_by(1)
+    room.welcome = False
+    room.clock.ahead_s += SWEEP_S + 0.1
+    events = await tail.rest()
+    assert (events[-1].name, events[-1].data) == ("bye", {"reason": "renew"})
+    await room.looked_on_by(0)
 
 
 async def test_not_more_than_can_be_served(room, monkeypatch):

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from stibgate.domain.access import Grant, Principal, principal_of
+from stibgate.domain.access import Grant, Principal, grant, principal_of
 from stibgate.web.proxies import Proxies
 from stibgate.web.throttle import Throttle
 
@@ -38,6 +38,11 @@ class Access:
     def principal_of(self, token: str) -> Principal | None:
         """Return whose *token* it is, or None."""
         return principal_of(self.grants(), token)
+
+    def lasting(self, principal: Principal, token: str) -> Callable[[], bool]:
+        """Return what tells from now on whether *token* gives *principal* still; a reload may take it away."""
+        given = grant(principal.name, principal.role, token)
+        return lambda: given in self.grants()
 
     def client(self, request: web.BaseRequest) -> str:
         """Return the address of whoever asks."""

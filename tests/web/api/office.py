@@ -106,7 +106,9 @@ class Office:
         return [(one.actor, str(one.action), one.target, dict(one.detail)) for one in entries]
 
 
-def make_application(store, read, clock, *, desk=None, settings=None, sinks=SINKS, hosts=(), look=None, live=None):
+def make_application(
+    store, read, clock, *, desk=None, settings=None, sinks=SINKS, hosts=(), look=None, live=None, grants=None
+):
     """Return the application of the API over *store*, and what people do through it."""
     operations = Operations(
         store, read, to_sinks("drop"), tuple(sinks), now_ms=clock, new_id=ids("new"), wake=lambda: None
@@ -121,7 +123,8 @@ def make_application(store, read, clock, *, desk=None, settings=None, sinks=SINK
         sinks={name: {"kind": "csv", "dir": f"/srv/{name}"} for name in sinks},
         sources={"stib": {"kind": "stibnite_push", "auth": "token", "tokens": ["tok_" + "x" * 30], "routes": ["drop"]}},
     )
-    grants = [grant(f"{role}-dana", role, token) for role, token in TOKENS.items()]
+    grants = [] if grants is None else grants
+    grants += [grant(f"{role}-dana", role, token) for role, token in TOKENS.items()]
     grants.append(grant("local", Role.ADMIN, LOCAL))
     access = Access(lambda: grants, "127.0.0.1", lambda: hosts, Proxies(()), Throttle(clock))
     key = getattr(store, "hash_key", b"k" * 32)

@@ -1,12 +1,15 @@
 """Who may make which call: names, tokens, roles, in this order, for every call that there is."""
 
+import asyncio
 import json
 import re
 
 import pytest
 
-from stibgate.domain.access import Role
+from stibgate.domain.access import Role, grant
+from stibgate.log import as_json
 from stibgate.web.api import PREFIX, ROUTES
+from stibgate.web.live import Feed, LiveStream
 from stibgate.web.throttle import FAILURES_MAX
 from tests.web.api.office import LOCAL, TOKENS, bearer, make_office
 
@@ -181,3 +184,17 @@ def test_every_call_is_below_the_prefix():
     assert PREFIX == "/api/v1"
     assert all(route.path.startswith("/") for route in ROUTES)
     assert bearer("viewer") != bearer("admin")
+
+
+async def test_a_stream_ends_with_its_token(aiohttp_client):
+    """A token that a reload takes away, or gives another role, ends the live tail that it opened."""
+    feed, grants = Feed(encode=as_json, run="test", clock_s=asyncio.get_running_loop().time), []
+    office = await make_office(aiohttp_client, live=LiveStream(feed, dict), grants=grants)
+    for change in (lambda old: [], lambda old: [grant(old.principal.name, Role.VIEWER, TOKENS[Role.ADMIN])]):
+        was = next(one for one in grants if one.principal.role is Role.ADMIN)
+        async with office.client.get("/api/v1/events", headers=bearer(Role.ADMIN)) as answer:
+            await answer.content.readuntil(b"event: ready")
+            grants[:] = [*change(was), *(one for one in grants if one is not was)]
+            async with asyncio.timeout(10):
+                assert b"event: bye" in await answer.content.read()
+        grants[:] = [was, *grants]

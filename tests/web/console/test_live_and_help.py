@@ -42,6 +42,17 @@ async def test_the_stream_needs_a_session(annex):
     await annex.feed.close()
 
 
+async def test_the_stream_ends_with_the_session(annex):
+    """Whoever logs out in one window is told nothing more in the other."""
+    browser = await annex.login(Role.VIEWER)
+    headers = {"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"}
+    async with annex.client.get("/live/events", headers=headers) as answer:
+        await answer.content.readuntil(b"event: ready")
+        assert (await browser.send("/logout")).status == 303
+        async with asyncio.timeout(10):
+            assert b"event: bye" in await answer.content.read()
+
+
 async def test_help_helps(annex):
     """First steps, keys, words, states and commands; for any role."""
     page = await (await annex.login(Role.VIEWER)).open("/help")

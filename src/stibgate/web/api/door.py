@@ -17,7 +17,7 @@ from stibgate.domain.access import Principal
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, StibgateError, UsageError
 from stibgate.web.access import PROBES, TOKEN_NAMES, Access
 from stibgate.web.api.keyed import once
-from stibgate.web.api.route import PREFIX, Api, Call, Refused, Reply, Route
+from stibgate.web.api.route import PREFIX, WELCOME, Api, Call, Refused, Reply, Route
 from stibgate.web.problem import SERVER
 
 log = structlog.get_logger("stibgate.admin")
@@ -118,6 +118,7 @@ class Door:
                 "Send `Authorization: Bearer TOKEN`, once; README says under Operate where tokens come from.",
                 {"WWW-Authenticate": "Bearer"},
             )
+        request[WELCOME] = self._access.lasting(principal, token or "")
         return principal
 
     def _request_id(self, request: web.Request) -> str:

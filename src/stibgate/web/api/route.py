@@ -25,6 +25,8 @@ from stibgate.web.bodies import TOLD_MAX, JsonBody
 from stibgate.web.live import LiveStream
 
 PREFIX = "/api/v1"
+WELCOME: web.RequestKey[Callable[[], bool]] = web.RequestKey("stibgate_welcome")
+"""Whether the token of a call is good still: for answers that take long."""
 LIMIT_MAX = 200
 _LIMIT = 50
 _TEXT_MAX = 500

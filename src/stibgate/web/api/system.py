@@ -11,7 +11,7 @@ from stibgate.views.audit import audit_row
 from stibgate.views.rejections import rejection_rows
 from stibgate.views.stats import stats_document
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Query, Refused, Route, Text, whole
+from stibgate.web.api.route import WELCOME, Api, Call, Page, Query, Refused, Route, Text, whole
 from stibgate.web.api.times import Instant, instant_ms
 
 
@@ -82,7 +82,7 @@ async def events(api: Api, call: Call) -> Any:
     """Stream the log as it is written."""
     if api.live is None:
         raise Refused(404, "this service has no live tail", "A service that runs has one.")
-    return await api.live.handle(call.request)
+    return await api.live.handle(call.request, call.request[WELCOME])
 
 
 async def config(api: Api, _call: Call) -> dict[str, Any]:

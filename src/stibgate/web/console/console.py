@@ -1,6 +1,7 @@
 """The console as a whole: the door with its locks, and the rooms behind it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from urllib.parse import parse_qs, urlencode
 
 import structlog
@@ -98,7 +99,8 @@ class Console:
         """Return *page* behind its locks: the session, then the role, then where the form is from, then the form."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            session = self._sessions.find(request.cookies.get(cookie_name(request), ""))
+            session_id = request.cookies.get(cookie_name(request), "")
+            session = self._sessions.find(session_id)
             if session is None:
                 return self._to_login(request, page)
             if not session.principal.role.may(page.role):
@@ -109,10 +111,15 @@ class Console:
             check_query(page, request.query)
             form = {} if page.method == "GET" else await _form(request, session)
             actor = Actor(session.principal, self._parts.access.client(request))
-            visit = Visit(request, self._screen, session, page, form, actor, self._common(session, request, page))
+            common = self._common(session, request, page)
+            lasting = partial(self._lasts, session_id, session)
+            visit = Visit(request, self._screen, session, page, form, actor, common, lasting)
             return await page.handle(visit)
 
         return self._open(answer)
+
+    def _lasts(self, session_id: str, session: Session) -> bool:
+        return self._sessions.find(session_id) is session
 
     def _open(
         self, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -45,7 +45,7 @@ class Live:
         )
 
     async def _stream(self, visit: Visit) -> web.StreamResponse:
-        return await self._parts.live.handle(visit.request)
+        return await self._parts.live.handle(visit.request, visit.lasting)
 
 
 def _with(words: Sequence[str], chosen: str | None) -> Sequence[str]:

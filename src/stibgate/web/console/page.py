@@ -92,6 +92,7 @@ class Visit:
     Attributes:
         form: The fields of a POST; empty for a GET.
         actor: Who acts, for the audit.
+        lasting: Tells whether the session is there still, and the same.
     """
 
     def __init__(
@@ -103,12 +104,14 @@ class Visit:
         form: Mapping[str, Sequence[str]],
         actor: Actor,
         common: Mapping[str, Any],
+        lasting: Callable[[], bool],
     ) -> None:
         self.request = request
         self.session = session
         self.page = page
         self.form = form
         self.actor = actor
+        self.lasting = lasting
         self._screen = screen
         self._common = common
 

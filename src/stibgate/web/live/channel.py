@@ -1,7 +1,7 @@
 """Those who look on: connections, and which of them want the same."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -40,12 +40,14 @@ class Member:
         transport: Where to; its buffer is the only queue.
         chunked: Whether the answer is in chunks.
         until_s: When its stream ends, on the loop's clock.
+        welcome: Whether they may look on still.
         ended: Done when the stream is over.
     """
 
     transport: asyncio.WriteTransport
     chunked: bool
     until_s: float
+    welcome: Callable[[], bool]
     ended: asyncio.Future[None]
 
     def write(self, data: Piece) -> bool:

@@ -32,7 +32,7 @@ WRITES_AT_ONCE = 16
 KEEPALIVE_S = 15.0
 SWEEP_S = 1.0
 LIFE_S = 900.0
-"""After this, a stream ends and its client comes again: so that a token that was taken away is noticed."""
+"""After this, a stream ends and its client comes again, as one does at once whose token was taken away."""
 
 
 class Feed:
@@ -191,7 +191,7 @@ class Feed:
     def _look_at(self, member: Member, channel: Channel, now_s: float) -> None:
         if member.transport.is_closing():
             member.end()
-        elif now_s >= member.until_s:
+        elif now_s >= member.until_s or not member.welcome():
             member.write(piece(self.event("bye", b'{"reason":"renew"}', channel.cursor)))
             member.end()
 

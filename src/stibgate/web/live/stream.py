@@ -53,8 +53,12 @@ class LiveStream:
         """End all streams: for `Application.on_shutdown`, which waits for no handler that waits for us."""
         await self._feed.close()
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request, welcome: Callable[[], bool]) -> web.StreamResponse:
         """Stream what the query asks for, until one side ends it; whoever asks must be let in already.
+
+        Args:
+            request: What is asked.
+            welcome: Whether whoever asked may look on still: looked at every second.
 
         Raises:
             UsageError: An unknown filter, or a value that cannot be.
@@ -68,7 +72,7 @@ class LiveStream:
             raise StoreUnavailable(f"no live tail now: {why}", hint="Try again later.")
         feed.clients += 1
         try:
-            return await self._stream(request, wanted, start, first)
+            return await self._stream(request, wanted, start, first, welcome)
         finally:
             feed.clients -= 1
 
@@ -87,7 +91,9 @@ class LiveStream:
             return oldest, feed.gap(oldest - number, "overrun", oldest)
         return number, b""
 
-    async def _stream(self, request: web.Request, wanted: Filter, start: int, first: bytes) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, wanted: Filter, start: int, first: bytes, welcome: Callable[[], bool]
+    ) -> web.StreamResponse:
         feed = self._feed
         response = web.StreamResponse(headers=HEADERS)
         response.force_close()
@@ -102,7 +108,7 @@ class LiveStream:
             await response.write(b"retry: %d\n%b%b" % (RETRY_MS, ready, first))
             cursor = await self._catch_up(response, wanted, start)
             ended = asyncio.get_running_loop().create_future()
-            member = Member(transport, request.version >= HttpVersion11, feed.clock_s() + LIFE_S, ended)
+            member = Member(transport, request.version >= HttpVersion11, feed.clock_s() + LIFE_S, welcome, ended)
             await self._look_on(wanted, member, cursor)
         return response
 
