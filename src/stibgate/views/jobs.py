@@ -5,6 +5,14 @@ from typing import Any
 from stibgate.domain.job import STIBNITE, Job
 from stibgate.views.words import known_amount, moment
 
+HIDDEN = "hidden: for operators"
+
+
+def job_row_for(job: Job, *, plain: bool) -> dict[str, Any]:
+    """Return a job as the contract lists it; unless *plain* without what was searched for, which may name people."""
+    row = job_row(job)
+    return row if plain or row["q"] is None else row | {"q": HIDDEN}
+
 
 def job_row(job: Job) -> dict[str, Any]:
     """Return a job as the contract lists it."""

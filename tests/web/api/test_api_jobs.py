@@ -220,3 +220,12 @@ async def test_resolve(office):
     status, told = await office.ask("jobs/resolve", {"run_id": "run_2", "billed": 4})
     assert (status, told["result"], house.spent()) == (200, "run_2 was billed 4", (0, 4))
     assert (await office.ask("jobs/resolve", {"run_id": "run_2"}))[0] == 400
+
+
+async def test_a_viewer_does_not_see_the_search(office):
+    """Its text may name people: operators see it, viewers see that it is there."""
+    at = await office()
+    run_id = (await at.ask("jobs", {"q": "Dana Example at Meridian", "limit": 1}))[1]["run_id"]
+    for role, shown in (("viewer", "hidden: for operators"), ("operator", "Dana Example at Meridian")):
+        assert (await at.get(f"jobs/{run_id}", role=role))["q"] == shown
+        assert [row["q"] for row in (await at.get("jobs", role=role))["data"]] == [shown]

@@ -15,7 +15,7 @@ from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.purchase import Purchase
 from stibgate.stores import JobFilter, Ledger
 from stibgate.vendors.stibnite import NewJob
-from stibgate.views.jobs import job_row
+from stibgate.views.jobs import job_row_for
 from stibgate.web.api import shapes
 from stibgate.web.api.route import Api, Call, Page, Route, Text, missing
 from stibgate.web.bodies import JsonBody
@@ -134,7 +134,7 @@ async def list_jobs(api: Api, call: Call) -> dict[str, Any]:
     found = await api.read(lambda ledger: ledger.jobs(where, limit=query.limit + 1, before=before))
     shown = found[: query.limit]
     more = api.cursors.write(call.scope(), shown[-1].sequence) if len(found) > query.limit else None
-    return {"data": [job_row(job) for job in shown], "next_cursor": more}
+    return {"data": [_shown(call, job) for job in shown], "next_cursor": more}
 
 
 async def show_job(api: Api, call: Call) -> dict[str, Any]:
@@ -145,9 +145,14 @@ async def show_job(api: Api, call: Call) -> dict[str, Any]:
         job = ledger.job(name)
         if job is None:
             raise missing("job", name, "GET /api/v1/jobs lists them.")
-        return job_row(job)
+        return _shown(call, job)
 
     return await api.read(look)
+
+
+def _shown(call: Call, job: Job) -> dict[str, Any]:
+    """Return a job as whoever calls may see it: a search's text may name people."""
+    return job_row_for(job, plain=call.principal.role.may(Role.OPERATOR))
 
 
 async def submit_job(api: Api, call: Call) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from stibgate.errors import UsageError
 from stibgate.pipeline.alarms import uses_in
 from stibgate.stores import Bill, JobFilter, Ledger
 from stibgate.views.job_story import story_of_job
-from stibgate.views.jobs import job_row
+from stibgate.views.jobs import job_row_for
 from stibgate.views.money import bill_row, budget_row
 from stibgate.web.console.alarms import AlarmWatch
 from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
@@ -23,7 +23,6 @@ from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json
 
 ROWS = 50
 ALARMS_MAX = 20
-HIDDEN = "hidden: for operators"
 JOBS = frozenset({"state", "budget"})
 BILLS = frozenset({"since", "short"})
 JOB_COLUMNS = (
@@ -169,10 +168,7 @@ class Jobs:
 
 def _shown(visit: Visit, job: Job) -> dict[str, Any]:
     """Return a job as this person may see it."""
-    row = job_row(job)
-    if visit.may(Role.OPERATOR) or row["q"] is None:
-        return row
-    return row | {"q": HIDDEN}
+    return job_row_for(job, plain=visit.may(Role.OPERATOR))
 
 
 def _filters(visit: Visit) -> Mapping[str, str]:
