@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from stibgate.domain.record import lookup_hash
+from stibgate.errors import PermissionRefused
 from stibgate.normalise import Rules, identifiers_of
 from stibgate.stores import DeliveryFilter, Ledger
 
@@ -29,17 +30,34 @@ def person_hashes(ledger: Ledger, identifiers: Sequence[tuple[str, str]]) -> lis
     return [lookup_hash(ledger.hash_key, kind, value) for kind, value in identifiers]
 
 
-def narrowed(ledger: Ledger, where: DeliveryFilter, text: str, rules: Rules) -> DeliveryFilter:
-    """Return *where*, narrowed to the deliveries that *text* is about: the first of its meanings that names any."""
+def narrowed(ledger: Ledger, where: DeliveryFilter, text: str, rules: Rules, *, people: bool = True) -> DeliveryFilter:
+    """Return *where*, narrowed to the deliveries that *text* is about: the first of its meanings that names any.
+
+    Args:
+        ledger: Where it is looked up.
+        where: What must hold beside it.
+        text: One word.
+        rules: As the records were normalised.
+        people: Whether an address may be looked up: that somebody is here is personal data too.
+
+    Raises:
+        PermissionRefused: It is an address, and *people* may not be looked up; whether there is somebody or not.
+    """
     text = text.strip()
-    for meaning in _meanings(ledger, text, rules):
+    reached = identifiers_of(text, rules)
+    for meaning in _meanings(ledger, text, reached if people else ()):
         if ledger.deliveries(DeliveryFilter(**meaning), limit=1):
             taken = [name for name in meaning if getattr(where, name) not in {None, meaning[name]}]
             return NOTHING if taken else replace(where, **meaning)
+    if reached and not people:
+        raise PermissionRefused(
+            "this looks like an address of a person, and finding people needs the role operator",
+            hint="Look for an id: of a delivery, a task, a job, a search, a customer or a person.",
+        )
     return NOTHING
 
 
-def _meanings(ledger: Ledger, text: str, rules: Rules) -> Iterator[dict[str, Any]]:
+def _meanings(ledger: Ledger, text: str, reached: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
     """Yield the filters that *text* may stand for, the most likely first."""
     yield {"delivery_id": text}
     if (task := ledger.task(text)) is not None:
@@ -48,7 +66,7 @@ def _meanings(ledger: Ledger, text: str, rules: Rules) -> Iterator[dict[str, Any
         yield {"delivery_id": job.delivery_id}
     for name in ("job_id", "search_id", "partner_customer_id"):
         yield {name: text}
-    yield {"person": tuple(person_hashes(ledger, person_identifiers(text, rules)))}
+    yield {"person": tuple(person_hashes(ledger, [("person_id", text), ("prospect_id", text), *reached]))}
     if _HASH.fullmatch(text):
         digits = text.lower()
         least, greatest = (bytes.fromhex(digits.ljust(_HASH_BYTES * 2, end)) for end in "0f")

@@ -122,7 +122,7 @@ async def test_nothing_is_shown_that_cannot_be_written_down(office, monkeypatch)
 
 async def test_the_search_box_leads_to_what_is_meant(office):
     """Any id and any address leads somewhere, and no address stands in a URL afterwards."""
-    browser = await office.login(Role.VIEWER)
+    browser = await office.login(Role.OPERATOR)
     record = office.store.records(office.deliveries[1])[0]
     delivery = office.store.delivery(office.deliveries[1])
     for text, leads in (
@@ -138,6 +138,17 @@ async def test_the_search_box_leads_to_what_is_meant(office):
         assert office.deliveries[1] in page.text
         assert office.deliveries[0] not in page.text
     assert (await browser.send("/deliveries/find", {"q": "nobody@example.com"})).status == 404
+
+
+async def test_a_viewer_finds_nobody_by_an_address(office):
+    """Whether somebody is here is personal data too: an address is refused alike, known or not; ids are found."""
+    browser = await office.login(Role.VIEWER)
+    record = office.store.records(office.deliveries[1])[0]
+    known = await browser.send("/deliveries/find", {"q": record.business_email})
+    unknown = await browser.send("/deliveries/find", {"q": "nobody@example.com"})
+    assert (known.status, known.words) == (403, unknown.words)
+    assert "needs the role operator" in known.words
+    assert (await browser.send("/deliveries/find", {"q": record.person_id})).status == 303
 
 
 async def test_one_person_across_deliveries(office):

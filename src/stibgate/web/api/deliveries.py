@@ -6,13 +6,14 @@ from aiohttp import web
 
 from stibgate.domain.access import Role
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
+from stibgate.errors import PermissionRefused
 from stibgate.stores import DeliveryFilter, Ledger, TaskFilter
 from stibgate.views.deliveries import delivery_row, describe_delivery, task_row
 from stibgate.views.finding import narrowed, person_hashes
 from stibgate.views.masking import masked_record
 from stibgate.views.story import line_row, story_of_delivery
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Query, Route, Text, missing, whole
+from stibgate.web.api.route import Api, Call, Page, Query, Refused, Route, Text, missing, whole
 from stibgate.web.api.times import Instant, instant_ms
 
 
@@ -21,7 +22,7 @@ class DeliveriesQuery(Page):
 
     Attributes:
         q: An id of any kind, 8 or more digits of the body's SHA-256, or an e-mail address, phone number or LinkedIn
-            URL; looked up, never searched for in text.
+            URL, which needs the role operator; looked up, never searched for in text.
     """
 
     state: DeliveryState | None = None
@@ -36,15 +37,24 @@ class DeliveriesQuery(Page):
     person_id: Text | None = None
     q: Text | None = None
 
-    def where(self, api: Api, ledger: Ledger) -> DeliveryFilter:
-        """Return the store's filter."""
+    def where(self, api: Api, ledger: Ledger, *, people: bool) -> DeliveryFilter:
+        """Return the store's filter.
+
+        Raises:
+            Refused: 403 when `q` is an address, and *people* may not be looked up.
+        """
         plain = {
             name: getattr(self, name)
             for name in ("state", "source", "event_type", "sink", "search_id", "job_id", "partner_customer_id")
         }
         person = None if self.person_id is None else tuple(person_hashes(ledger, [("person_id", self.person_id)]))
         where = DeliveryFilter(**plain, since_ms=instant_ms(self.since), until_ms=instant_ms(self.until), person=person)
-        return where if self.q is None else narrowed(ledger, where, self.q, api.rules)
+        if self.q is None:
+            return where
+        try:
+            return narrowed(ledger, where, self.q, api.rules, people=people)
+        except PermissionRefused as error:
+            raise Refused(403, error.message, error.hint) from error
 
 
 class RecordsQuery(Query):
@@ -61,8 +71,9 @@ async def list_deliveries(api: Api, call: Call) -> dict[str, Any]:
     """Return a page of deliveries, newest first."""
     query: DeliveriesQuery = call.query
     before = None if query.cursor is None else api.cursors.read(call.scope(), query.cursor)
+    people = call.principal.role.may(Role.OPERATOR)
     found = await api.read(
-        lambda ledger: ledger.deliveries(query.where(api, ledger), limit=query.limit + 1, before=before)
+        lambda ledger: ledger.deliveries(query.where(api, ledger, people=people), limit=query.limit + 1, before=before)
     )
     shown = found[: query.limit]
     more = api.cursors.write(call.scope(), shown[-1].sequence) if len(found) > query.limit else None

@@ -98,7 +98,7 @@ class Deliveries:
         if not text:
             return go("/deliveries")
         rules = Rules(**self._parts.settings().normalise.model_dump())
-        path = await self._parts.read(partial(_find, text=text, rules=rules))
+        path = await self._parts.read(partial(_find, text=text, rules=rules, people=visit.may(Role.OPERATOR)))
         if path is None:
             raise missing(
                 "nothing here has that name",
@@ -122,9 +122,9 @@ def _tasks(ledger: Ledger, delivery: StoredDelivery) -> Sequence[Task]:
     return [task for _, task in reversed(found)]
 
 
-def _find(ledger: Ledger, *, text: str, rules: Rules) -> str | None:
+def _find(ledger: Ledger, *, text: str, rules: Rules, people: bool) -> str | None:
     """Return the path of what *text* names; None when it names nothing."""
-    where = narrowed(ledger, DeliveryFilter(), text, rules)
+    where = narrowed(ledger, DeliveryFilter(), text, rules, people=people)
     if where is NOTHING:
         return None
     if where.delivery_id is not None:
