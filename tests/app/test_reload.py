@@ -251,6 +251,29 @@ async def test_a_delivery_that_is_on_its_way(tmp_path):
         assert (state, reason) == ("ignored", "not_routed"), "its source leads nowhere any more, and that is said"
 
 
+async def test_a_forged_delivery_that_is_on_its_way(tmp_path, lines):
+    """A body whose signature is wrong is refused as such, also when its source goes while it comes."""
+    async with house(tmp_path) as at:
+        body, headers = signed_job(1, secret=NEWER)
+        half, rest = asyncio.Event(), asyncio.Event()
+
+        async def slowly():
+            yield body[:100]
+            half.set()
+            await rest.wait()
+            yield body[100:]
+
+        sending = asyncio.create_task(at.post("/hooks/jobs", slowly(), headers))
+        await half.wait()
+        while at.gateway._in_flight.requests == 0:
+            await asyncio.sleep(0.01)
+        source = re.search(r"\[sources\.jobs\].*?routes = .*?\n", at.path.read_text(), re.DOTALL)[0]
+        assert (await at.reload((source, ""))).ok
+        rest.set()
+        assert await sending == 401
+        assert not lines.of("unhandled")
+
+
 async def test_routes_and_sinks(tmp_path, lines):
     """A sink that is new is supplied, one that stays is not touched, and one that goes leaves its tasks where they are."""
     async with house(tmp_path, sinks='[sinks.drop]\nkind = "csv"\ndir = "./drops"\n') as at:
@@ -444,6 +467,22 @@ async def test_who_may_use_the_admin_listener(tmp_path):
             await ask("ann-has-this-token-and-nobody-else-1"),
             await ask("ann-has-this-token-and-nobody-else-2"),
         ) == (401, 200)
+
+
+async def test_files_are_reopened_while_sinks_change(tmp_path, monkeypatch):
+    """A reload may take a sink away while files are reopened: the others' are, and nothing fails."""
+    more = ROLL + ROLL.replace("roll", "gone").replace('layout = "gone', 'layout = "roll')
+    more += ROLL.replace("[sinks.roll]", "[sinks.third]").replace("./roll", "./third")
+    async with house(tmp_path, sinks=more, routes=("roll",)) as at:
+        sinks = at.gateway._works.sinks
+        reopen = sinks._open["roll"].reopen
+
+        async def meanwhile():
+            await reopen()
+            await sinks.hand_over("gone", at.gateway._works.dispatcher.outlets["gone"], None)
+
+        monkeypatch.setattr(sinks._open["roll"], "reopen", meanwhile)
+        assert await sinks.reopen() == ["roll", "third"]
 
 
 async def test_files_are_reopened(tmp_path, lines):

@@ -72,8 +72,8 @@ class Outlets:
     async def reopen(self) -> list[str]:
         """Have every sink that holds files let go of them; return the names of those that did."""
         reopened = []
-        for name, sink in self._open.items():
-            if isinstance(sink, Reopens):
+        for name, sink in [*self._open.items()]:  # a reload may open and close others meanwhile
+            if isinstance(sink, Reopens) and self._open.get(name) is sink:
                 try:
                     async with asyncio.timeout(CLOSED_S):
                         await sink.reopen()

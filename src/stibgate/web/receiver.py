@@ -203,7 +203,8 @@ class Receiver:
                 ),
             )
         except SignatureRefused as refusal:
-            return self._refuse(visit, DeliveryRefused(401, "Unauthorized", refusal.reason), body)
+            doubtful = Doubtful(source, intake.schemes(source), tuple(request.headers.items()), body)
+            return self._refuse(visit, DeliveryRefused(401, "Unauthorized", refusal.reason), doubtful)
         finally:
             in_flight.requests -= 1
             in_flight.bytes -= held
@@ -306,12 +307,12 @@ class Receiver:
         self._observe(Looked(visit.method, visit.route, response.status, self._clock() - visit.started_s))
         return response
 
-    def _refuse(self, visit: _Visit, refusal: DeliveryRefused, body: bytes | None = None) -> web.Response:
+    def _refuse(self, visit: _Visit, refusal: DeliveryRefused, doubtful: Doubtful | None = None) -> web.Response:
         outcome = Answer.THROTTLED if refusal.status == 429 else Answer.REJECTED
         event = "delivery.throttled" if outcome is Answer.THROTTLED else "delivery.rejected"
         name = visit.source.name if visit.source else refusal.source
         self._tell_unanswered(visit, name, outcome, refusal.status, refusal.reason)
-        self._note(visit, refusal, body)
+        self._note(visit, refusal, doubtful)
         if self._may_log():
             log.warning(
                 event,
@@ -340,13 +341,11 @@ class Receiver:
             Answered(source, outcome, status, duration_s, reason, method=visit.method, route=visit.route)
         )  # fmt: skip
 
-    def _note(self, visit: _Visit, refusal: DeliveryRefused, body: bytes | None) -> None:
-        """Have the refusal counted; *body* is that of a request whose signature did not verify."""
+    def _note(self, visit: _Visit, refusal: DeliveryRefused, doubtful: Doubtful | None) -> None:
+        """Have the refusal counted; *doubtful* is a request whose signature did not verify."""
         if self._refusals is None:
             return
-        request, source, doubtful = visit.request, visit.source, None
-        if source is not None and body is not None:
-            doubtful = Doubtful(source, self._intake.schemes(source), tuple(request.headers.items()), body)
+        request, source = visit.request, visit.source
         look = partial(
             evidence_of,
             request,
