@@ -117,11 +117,12 @@ class Bulks:
 
     async def _run(self, bulk: Bulk) -> None:
         try:
-            bulk.total = await self._operations.count(bulk.selection)
-            bulk.state = BulkState.RUNNING
-            await self._operations.replay(
-                bulk.selection, forced=bulk.forced, by=bulk.actor.called, dry_run=False, progress=bulk.progress
-            )
+            total = await self._operations.count(bulk.selection, bulk.progress)
+            if not bulk.progress.stopped:
+                bulk.total, bulk.state = total, BulkState.RUNNING
+                await self._operations.replay(
+                    bulk.selection, forced=bulk.forced, by=bulk.actor.called, dry_run=False, progress=bulk.progress
+                )
             bulk.state = BulkState.CANCELLED if bulk.progress.stopped else BulkState.DONE
         except StibgateError as error:
             bulk.state, bulk.error = BulkState.FAILED, error.message

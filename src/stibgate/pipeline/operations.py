@@ -172,9 +172,14 @@ class Operations:
         del report.sinks[""]
         return report
 
-    async def count(self, selection: Selection) -> int:
-        """Return how many deliveries or tasks *selection* names."""
-        return sum([len(page) async for page in self._pages(selection, Report(dry_run=True))])
+    async def count(self, selection: Selection, progress: Progress | None = None) -> int:
+        """Return how many deliveries or tasks *selection* names; fewer when *progress* is stopped meanwhile."""
+        total = 0
+        async for page in self._pages(selection, Report(dry_run=True)):
+            total += len(page)
+            if progress is not None and progress.stopped:
+                break
+        return total
 
     async def cancel(self, selection: Selection, *, by: str, dry_run: bool) -> Report:
         """End what *selection* names and nobody works on; return what was done."""

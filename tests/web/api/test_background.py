@@ -61,6 +61,29 @@ async def test_it_can_be_stopped(aiohttp_client, monkeypatch):
     assert office.audit()[-1][3] == {"state": "cancelled", "records": 4, "count_replayed": 2}
 
 
+async def test_it_can_be_stopped_while_it_counts(aiohttp_client, monkeypatch):
+    """Counting a million takes a while; a stop, and the end of the service, do not wait for it."""
+    monkeypatch.setattr("stibgate.pipeline.operations.PAGE", 1)
+    office = await make_office(aiohttp_client, count=5)
+    read, reached, go_on = office.acts.operations.read, asyncio.Event(), asyncio.Event()
+    reads = []
+
+    async def slow(query):
+        reads.append(query)
+        if len(reads) == 3:
+            reached.set()
+            await go_on.wait()
+        return await read(query)
+
+    office.acts.operations.read = slow
+    _, begun = await office.answer("replays", ALL)
+    await reached.wait()
+    await office.ask(f"replays/{begun['replay_id']}/cancel", role="operator", status=200)
+    go_on.set()
+    told = await ended(office, begun["replay_id"])
+    assert (told["state"], told["total"], told["records"], len(reads)) == ("cancelled", None, 0, 3)
+
+
 async def test_a_dry_run_is_answered_at_once(office):
     """Counting changes nothing, so it is not begun in the background."""
     status, report = await office.ask("replays", {**ALL, "dry_run": True})
