@@ -50,7 +50,7 @@
   function said(value) {
     if (Array.isArray(value)) return value.join(", ");
     if (value !== null && typeof value === "object") {
-      return Object.entries(value).map(([name, count]) => `${count} ${name}`).join(", ");
+      return Object.entries(value).map(([name, count]) => (typeof count === "number" ? `${count} ${name}` : `${name} ${count}`)).join(", ");
     }
     return String(value);
   }
