@@ -46,13 +46,26 @@ def public_runner(handle: Handler, *, keepalive_s: float) -> web.ServerRunner:
 
 def admin_runner(app: web.Application) -> web.AppRunner:
     """Return the admin listener."""
-    return web.AppRunner(
+    return _AdminRunner(
         app,
         handle_signals=False,
-        access_log=None,
-        keepalive_timeout=ADMIN_KEEPALIVE_S,
         shutdown_timeout=ADMIN_ANSWERED_S,
     )
+
+
+class _AdminRunner(web.AppRunner):
+    """An application's runner whose connections answer what is no HTTP as the public listener's do."""
+
+    async def _make_server(self) -> web.Server:  # type: ignore[type-arg,unused-ignore]  # generic in newer aiohttp
+        made = await super()._make_server()
+        return QuietServer(
+            made.request_handler,
+            request_factory=made.request_factory,
+            new_request_id=new_request_id,
+            malformed="admin.malformed",
+            access_log=None,
+            keepalive_timeout=ADMIN_KEEPALIVE_S,
+        )
 
 
 async def listen(

@@ -63,6 +63,7 @@ class QuietServer(web.Server):
     Args:
         handler: Answers requests.
         new_request_id: Makes the ids of requests that could not be parsed.
+        malformed: What the log calls such a request.
         settings: Those of `web.Server`.
     """
 
@@ -71,10 +72,12 @@ class QuietServer(web.Server):
         handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         *,
         new_request_id: Callable[[], str | None] = lambda: None,
+        malformed: str = "delivery.rejected",
         **settings: Any,
     ) -> None:
         super().__init__(handler, **settings)
         self.new_request_id = new_request_id
+        self._malformed = malformed
         self._lines = TokenBucket(MALFORMED_LINES_PER_S, MALFORMED_LINES_PER_S, MALFORMED_LINES_PER_S, 0.0)
         self._suppressed = 0
 
@@ -84,7 +87,7 @@ class QuietServer(web.Server):
             self._suppressed += 1
             return
         log.warning(
-            "delivery.rejected",
+            self._malformed,
             request_id=request_id,
             reason="malformed_http",
             http_status=http_status,
