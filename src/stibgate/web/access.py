@@ -13,6 +13,8 @@ from stibgate.web.throttle import Throttle
 
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 """What answers to any name: orchestrators and scrapers ask by addresses of their own, and nothing there is secret."""
+REQUEST_ID = web.RequestKey("stibgate_request_id", str)
+"""The id of a request, as the answer and the log name it."""
 TOKEN_NAMES = frozenset({"token", "access_token", "api_key", "key", "password"})
 """What stands in a URL stands in histories and logs, so a token there is refused, and must be taken for known."""
 

@@ -1,10 +1,12 @@
 """What every answer carries, and what no form may do."""
 
+import asyncio
+
 import pytest
 
 from stibgate.domain.access import Role
 from stibgate.web.console.security import CSP
-from tests.web.console.office import TOKENS
+from tests.web.console.office import COOKIE, TOKENS
 
 
 async def test_every_answer_has_the_headers(office):
@@ -35,6 +37,7 @@ async def test_every_answer_has_the_headers(office):
         {"Sec-Fetch-Site": "none"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"},
     ],
     ids=str,
@@ -61,6 +64,42 @@ async def test_a_form_needs_its_sessions_token(office, csrf):
     given = await other.csrf() if csrf is None else csrf
     assert (await browser.send("/logout", {"csrf": given})).status == 403
     assert (await browser.open("/")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout", "/deliveries/find"])
+async def test_a_form_that_does_not_arrive(office, monkeypatch, lines, path):
+    """Whoever begins a form and says nothing more is answered in time; whoever goes away leaves no trace of a bug."""
+    monkeypatch.setattr("stibgate.web.console.page.BODY_S", 0.05)
+    cookie = (await office.login()).cookies[COOKIE]
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nCookie: {COOKIE}={cookie}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntoken="
+    )
+    for stays in (True, False):
+        reader, writer = await asyncio.open_connection(office.client.host, office.client.port)
+        writer.write(head.encode())
+        if stays:
+            async with asyncio.timeout(5):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+        await writer.wait_closed()
+    assert (await office.open("/login")).status == 200
+    assert not lines.of("unhandled")
+
+
+async def test_a_bug_is_told_as_one(office, monkeypatch, lines):
+    """What nobody expected is a page that says where to look, with our headers, and one line of the log."""
+    browser = await office.login()
+
+    def broken(*_args, **_more):
+        raise RuntimeError("dana@example.com")
+
+    monkeypatch.setattr(office.store, "deliveries", broken)
+    page = await browser.open("/deliveries")
+    assert (page.status, page.headers["Content-Security-Policy"]) == (500, CSP)
+    assert "The log has a line" in page.words
+    assert "dana" not in page.text
+    assert len(lines.of("unhandled")) == 1
 
 
 async def test_an_unknown_filter_is_an_error(office):

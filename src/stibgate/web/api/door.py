@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from stibgate.domain.access import Principal
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, StibgateError, UsageError
-from stibgate.web.access import PROBES, TOKEN_NAMES, Access
+from stibgate.web.access import PROBES, REQUEST_ID, TOKEN_NAMES, Access
 from stibgate.web.api.keyed import once
 from stibgate.web.api.route import PREFIX, WELCOME, Api, Call, Refused, Reply, Route
 from stibgate.web.problem import SERVER
@@ -29,7 +29,6 @@ RETRY_LATER_S = 2
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PRINCIPAL = web.RequestKey("stibgate_principal", Principal)
 _CLIENT = web.RequestKey("stibgate_client", str)
-REQUEST_ID = web.RequestKey("stibgate_request_id", str)
 
 _HINTS = {
     400: "",
@@ -160,7 +159,7 @@ async def _body(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise Refused(408, HTTPStatus(408).phrase, _HINTS[408]) from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):
         raise Refused(400, "the body was cut off", "Send it again.") from None
 
 

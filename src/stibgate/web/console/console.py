@@ -11,7 +11,7 @@ from stibgate import __version__
 from stibgate.domain.audit import Actor
 from stibgate.domain.instant import to_rfc3339
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, EXIT_USAGE, PermissionRefused, StibgateError
-from stibgate.web.access import TOKEN_NAMES
+from stibgate.web.access import REQUEST_ID, TOKEN_NAMES
 from stibgate.web.console.audit import Audit
 from stibgate.web.console.configuration import Configuration
 from stibgate.web.console.dead import Dead
@@ -22,7 +22,7 @@ from stibgate.web.console.jobs import Jobs
 from stibgate.web.console.live import Live
 from stibgate.web.console.login import Login
 from stibgate.web.console.overview import Overview
-from stibgate.web.console.page import ConsoleParts, Page, PageRefused, Room, Visit, check_query, go
+from stibgate.web.console.page import ConsoleParts, Page, PageRefused, Room, Visit, body_of, check_query, go
 from stibgate.web.console.records import Records
 from stibgate.web.console.rejected import Rejected
 from stibgate.web.console.replays import Replays
@@ -132,7 +132,14 @@ class Console:
                 response = await handler(request)
             except StibgateError as error:
                 response = self._refusal(request, error)
-            secure(response)
+            except web.HTTPException:
+                raise
+            except Exception:
+                request_id = request.get(REQUEST_ID, "-")
+                log.exception("unhandled", request_id=request_id)
+                response = self._refusal(request, _failed(request_id))
+            if not response.prepared:
+                secure(response)
             return response
 
         return answer
@@ -206,6 +213,11 @@ class Console:
         )
 
 
+def _failed(request_id: str) -> PageRefused:
+    hint = f"The log has a line `unhandled` with the request_id {request_id}."
+    return PageRefused("something failed here", hint=hint, status=500)
+
+
 def _unknown(status: int) -> PageRefused:
     message, hint = _UNKNOWN[status]
     return PageRefused(message, hint=hint, status=status)
@@ -237,7 +249,7 @@ async def _form(request: web.Request, session: Session) -> Mapping[str, Sequence
         raise PageRefused("this is not a form", hint="Scripts use the API under /api/v1.", status=415)
     if request.content_length is None or request.content_length > FORM_BYTES_MAX:
         raise PageRefused("this form is too large", hint="Choose less at once; a filter can name more.", status=413)
-    body = await request.read()
+    body = await body_of(request)
     try:
         form = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS_MAX)
     except ValueError as error:

@@ -10,7 +10,7 @@ from stibgate.domain.audit import Action, Actor
 from stibgate.errors import PermissionRefused
 from stibgate.pipeline.audit import Auditor
 from stibgate.web.access import Access
-from stibgate.web.console.page import Page, PageRefused, go
+from stibgate.web.console.page import Page, PageRefused, body_of, go
 from stibgate.web.console.screen import Screen
 from stibgate.web.console.security import (
     FORM_BYTES_MAX,
@@ -115,5 +115,5 @@ async def _fields(request: web.Request) -> Mapping[str, str]:
         raise PermissionRefused("this is not a form", hint="Scripts use the API under /api/v1 with a bearer token.")
     if request.content_length is None or request.content_length > FORM_BYTES_MAX:
         raise PageRefused("this form is too large", hint="A token is about 43 characters.", status=413)
-    body = await request.read()
+    body = await body_of(request)
     return {name: values[0] for name, values in parse_qs(body.decode("ascii", "replace")).items()}

@@ -4,6 +4,7 @@ A room of the console (`overview.py`, `deliveries.py`, ...) is a class that is m
 `pages()` lists what it answers. `ROOMS` in `console.py` names the rooms, in the order of the navigation.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -23,6 +24,8 @@ from stibgate.web.console.session import Session
 from stibgate.web.live import LiveStream
 
 T = TypeVar("T")
+
+BODY_S = 15.0
 
 
 class PageRefused(StibgateError):
@@ -153,6 +156,21 @@ class Visit:
         """Return the page that *template* makes of *values*."""
         text = self._screen.render(template, {**self._common, "visit": self, **values})
         return web.Response(text=text, content_type="text/html", status=status)
+
+
+async def body_of(request: web.Request) -> bytes:
+    """Return the body of a small form, which may be slow or cut off only within bounds.
+
+    Raises:
+        PageRefused: It did not come, or not whole.
+    """
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise PageRefused("the form did not arrive in time", hint="Send it again.", status=408) from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise PageRefused("the form was cut off", hint="Send it again.", status=400) from None
 
 
 def go(path: str) -> web.Response:
