@@ -2,9 +2,9 @@
 
 import pytest
 
-from stibgate.domain.access import Role
+from stibgate.domain.access import Role, grant
 from stibgate.web.console.security import local_path
-from stibgate.web.console.session import SESSIONS_MAX, Sessions
+from stibgate.web.console.session import EACH_MAX, Sessions
 from stibgate.web.throttle import FAILURES_MAX
 from tests.web.console.office import COOKIE, SAME_ORIGIN, TOKENS
 
@@ -97,12 +97,23 @@ async def test_guessing_is_slowed_down(office, lines):
 
 
 def test_sessions_are_bounded(office):
-    """However often somebody logs in, memory does not grow: the oldest session ends."""
+    """However often somebody logs in, memory does not grow: their oldest session ends, and nobody else's."""
     sessions = Sessions(lambda: office.grants, lifetime_s=lambda: 60, now_ms=lambda: 0)
-    begun = [sessions.begin(TOKENS[Role.ADMIN])[0] for _ in range(SESSIONS_MAX + 1)]
-    assert len(set(begun)) == SESSIONS_MAX + 1
+    other = sessions.begin(TOKENS[Role.VIEWER])[0]
+    begun = [sessions.begin(TOKENS[Role.ADMIN])[0] for _ in range(EACH_MAX + 1)]
+    assert len(set(begun)) == EACH_MAX + 1
     assert sessions.find(begun[0]) is None
     assert sessions.find(begun[1]) is not None
+    assert sessions.find(other) is not None
+
+
+def test_sessions_of_many_are_bounded(monkeypatch):
+    """However many tokens there are, memory does not grow: the oldest session of all ends."""
+    monkeypatch.setattr("stibgate.web.console.session.SESSIONS_MAX", 5)
+    grants = [grant(f"n{number}", Role.VIEWER, f"token-{number}") for number in range(6)]
+    sessions = Sessions(lambda: grants, lifetime_s=lambda: 60, now_ms=lambda: 0)
+    begun = [sessions.begin(f"token-{number}")[0] for number in range(6)]
+    assert [sessions.find(begun[number]) is None for number in (0, 1, 5)] == [True, False, False]
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "key"])

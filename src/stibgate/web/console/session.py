@@ -10,6 +10,8 @@ from stibgate.domain.access import Grant, Principal, grant, principal_of
 
 SESSIONS_MAX = 1_000
 """Beyond this the session that began first ends: memory is bounded whoever logs in how often."""
+EACH_MAX = 100
+"""Of one token: beyond this the first one of its own ends, so that nobody ends the sessions of others."""
 ID_BYTES = 32
 
 
@@ -58,6 +60,9 @@ class Sessions:
             grant(principal.name, principal.role, token),
             self._now_ms() + round(self._lifetime_s() * 1000),
         )
+        own = [key for key, one in self._sessions.items() if one.grant == session.grant]
+        for key in own[: max(len(own) - EACH_MAX + 1, 0)]:
+            del self._sessions[key]
         self._sessions[_key(session_id)] = session
         while len(self._sessions) > SESSIONS_MAX:
             self._sessions.popitem(last=False)
