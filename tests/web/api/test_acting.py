@@ -46,6 +46,16 @@ async def test_cancelling(office):
     assert office.states() == ["cancelled", "delivered"]
 
 
+async def test_only_tasks_are_cancelled(office):
+    """Who names deliveries is told how to, instead of that nothing was there; their ids mean all of their tasks."""
+    for body in ({"ids": office.names[:1]}, {"of": "deliveries", "ids": office.names[:1]}, {}):
+        status, problem = await office.ask("cancellations", body)
+        assert (status, problem["title"].partition(":")[0]) == (400, "of")
+    assert office.states() == ["dead", "delivered"]
+    await office.ask("cancellations", {"of": "tasks", "ids": office.names[:1]}, status=200)
+    assert office.states() == ["cancelled", "delivered"]
+
+
 async def test_pause_and_resume(office):
     """Both say whether they changed anything; who paused is known, and `sinks` shows it."""
     assert await office.ask("sinks/drop/pause?by=ann") == (200, {"changed": True})
@@ -72,7 +82,6 @@ async def test_pause_and_resume(office):
         ({"surprise": 1}, "surprise"),
         ({"filter": {"surprise": 1}}, "filter.surprise"),
         ({"filter": {"state": "gone"}}, "state"),
-        ({"filter": {"state": "dead"}}, "deliveries are never dead"),
         ({"of": "tasks", "filter": {"state": "quarantined"}}, "tasks are never quarantined"),
         ({"of": "people"}, "of"),
         ({"ids": "dlv_1"}, "ids"),
@@ -83,7 +92,7 @@ async def test_pause_and_resume(office):
         ({"by": "x" * 101}, "by"),
         ({"filter": {"since": "yesterday"}}, "since"),
         ({"filter": {"until": "2026-05-17T18:42:10"}}, "until"),
-        ({"sink": "crmm"}, "crmm"),
+        ({"of": "tasks", "sink": "crmm"}, "crmm"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -95,6 +104,12 @@ async def test_what_is_not_understood_is_refused_whole(office, call, body, word)
     assert word in problem["title"]
     assert len(problem["title"]) <= 500
     assert office.states() == ["dead", "delivered"]
+
+
+async def test_a_state_that_deliveries_never_have(office):
+    """A state of tasks is none of deliveries: an error, never everything."""
+    problem = (await office.ask("replays", {"filter": {"state": "dead"}}, status=400))[1]
+    assert "deliveries are never dead" in problem["title"]
 
 
 async def test_a_sink_that_is_not_there(office):

@@ -109,6 +109,12 @@ class ReplayBody(SelectionBody):
     background: bool = False
 
 
+class CancelBody(SelectionBody):
+    """What to end: tasks, by their ids, or by the ids of deliveries for all tasks of those, or by a filter."""
+
+    of: Literal["tasks"]
+
+
 async def replay(api: Api, call: Call) -> Any:
     """Send again, or count what would be."""
     body: ReplayBody = call.body
@@ -121,7 +127,7 @@ async def replay(api: Api, call: Call) -> Any:
 
 async def cancel(api: Api, call: Call) -> dict[str, Any]:
     """End tasks that nobody works on, or count those that would be."""
-    body: SelectionBody = call.body
+    body: CancelBody = call.body
     return report_row(await api.acts.cancel(call.actor(body.by), body.selection(api.rules), dry_run=body.dry_run))
 
 
@@ -157,6 +163,6 @@ ROUTES = (
     Route("POST", "/replays/{id}/cancel", Role.OPERATOR, "Stop a replay after what it is at", stop, shapes.Bulk),
     Route(
         "POST", "/cancellations", Role.OPERATOR, "End tasks that nobody works on; dry_run counts first", cancel,
-        shapes.Report, body=SelectionBody, keyed=True,
+        shapes.Report, body=CancelBody, keyed=True,
     ),
 )  # fmt: skip
