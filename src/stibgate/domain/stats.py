@@ -195,18 +195,19 @@ def _subjects(sums: Mapping[_Of, object], *series: Series) -> Sequence[str]:
 
 
 def _source(sums: Mapping[_Of, Counter[str]], name: str) -> SourceStats:
+    # Plain dicts: `asdict` would make counts of a Counter's pairs.
     return SourceStats(
-        sums[Series.ANSWERS, name],
+        dict(sums[Series.ANSWERS, name]),
         sums[Series.RECORDS, name].total(),
-        sums[Series.REJECTED, name],
+        dict(sums[Series.REJECTED, name]),
         _quantiles(sums[Series.ACK_MS, name]),
     )
 
 
 def _sink(sums: Mapping[_Of, Counter[str]], name: str) -> SinkStats:
     return SinkStats(
-        sums[Series.ATTEMPTS, name],
-        sums[Series.OUTCOMES, name],
+        dict(sums[Series.ATTEMPTS, name]),
+        dict(sums[Series.OUTCOMES, name]),
         sums[Series.DEAD, name].total(),
         _quantiles(sums[Series.ATTEMPT_MS, name]),
     )
