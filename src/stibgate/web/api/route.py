@@ -21,7 +21,7 @@ from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.operations import Reader
 from stibgate.stores import Office
 from stibgate.web.api.cursors import Cursors
-from stibgate.web.bodies import TOLD_MAX, JsonBody
+from stibgate.web.bodies import TOLD_MAX, JsonBody, said
 from stibgate.web.live import LiveStream
 
 PREFIX = "/api/v1"
@@ -52,12 +52,10 @@ class Query(BaseModel):
         try:
             return cls.model_validate(dict(query))
         except ValidationError as error:
-            told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {_said(one)}" for one in error.errors())
+            told = "; ".join(
+                f"{'.'.join(map(str, one['loc']))}: {said(one, 'there is no such filter')}" for one in error.errors()
+            )
             raise UsageError(told[:TOLD_MAX], hint=f"This call takes {allowed}.") from error
-
-
-def _said(error: Any) -> str:
-    return "there is no such filter" if error["type"] == "extra_forbidden" else str(error["msg"])
 
 
 class Page(Query):
