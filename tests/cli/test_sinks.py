@@ -126,6 +126,13 @@ def test_list(config):
     assert sum(sum(one.values()) for one in counted) >= 3
 
 
+def test_who_paused_it_stands_in_the_list(config):
+    """Whoever finds a sink paused learns whom to ask."""
+    paused = stibgate("sinks", "pause", "drop", "--offline", "--config", config, env={"LOGNAME": "dana"})
+    assert paused.code == 0
+    assert "paused by dana" in stibgate("sinks", "list", "--config", config).out
+
+
 def test_list_for_people(config):
     """The table has a line for each sink, with what is not there as a dash."""
     ran = stibgate("sinks", "list", "--config", config)

@@ -60,7 +60,7 @@ def _in_words(row: Mapping[str, Any]) -> dict[str, Any]:
 def _in_short(state: Mapping[str, Any]) -> str:
     """Return whether a sink takes tasks, in a word or two."""
     if state["paused_at"] is not None:
-        return "paused"
+        return f"paused by {state['paused_by']}"
     if state["circuit"] == CircuitState.CLOSED:
         return "going"
     return f"{'held' if state['held'] else state['circuit']}: {state['reason']}"
