@@ -294,9 +294,18 @@ class Gateway:
                 cwd=self.folder,
                 pass_fds=[one.fileno() for one in self.sockets],
             )
-        until("the gateway is ready", self._is_ready, within_s=within_s)
+        self.until_ready(within_s)
         self.started_s = time.monotonic() - begun_s
         return self
+
+    def until_ready(self, within_s):
+        """Return once it is ready; one that is not in time is ended, so that it troubles no other test."""
+        try:
+            until(f"{self.words[0]} is ready", self._is_ready, within_s=within_s)
+        except BaseException:
+            self.process.kill()
+            self.process.wait(5)
+            raise
 
     def _is_ready(self):
         assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.err.read_text()}"

@@ -167,11 +167,11 @@ class Dev(Gateway):
         """Where the sandbox answers."""
         return f"http://127.0.0.1:{self.words[self.words.index('--sandbox-port') + 1]}"
 
-    def start(self, *, within_s=10.0):
+    def start(self, *, within_s=30.0):
         import subprocess
         import sys
 
-        from tests.e2e.gateway import environment, until
+        from tests.e2e.gateway import environment
 
         self.err.unlink(missing_ok=True)
         with self.log.open("ab") as out, self.err.open("ab") as err:
@@ -183,7 +183,7 @@ class Dev(Gateway):
                 env=environment(),
                 cwd=self.folder,
             )
-        until("dev is ready", self._is_ready, within_s=within_s)
+        self.until_ready(within_s)
         return self
 
     def printed(self):
