@@ -137,7 +137,9 @@ def test_a_second_dev_touches_nothing(tmp_path):
         assert "process" in _dev(dev.folder, free).complaint(75)
         for option, url in ports.items():
             port = url.rpartition(":")[2]
-            assert f"127.0.0.1:{port}" in _dev(other, free | {option: port}).complaint(75)
+            ran = _dev(other, free | {option: port})
+            assert f"127.0.0.1:{port}" in ran.complaint(75)
+            assert option in ran.err  # the hint names what can be chosen
             assert not (other / "config.toml").exists()
         assert dev.config.read_bytes() == before
         assert sorted(path.name for path in dev.folder.glob("*config*")) == ["config.toml"]

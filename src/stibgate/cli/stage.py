@@ -200,7 +200,11 @@ async def stage(
             settings = load(draft, environ={}).settings
             settings = settings.said_by(settings.origins.moved(folder / CONFIG))
             gateway = Gateway(settings)
-            await gateway.start()
+            try:
+                await gateway.start()
+            except AddressInUse as error:
+                hint = "Stop it, or choose other ports: --port and --admin-port."
+                raise AddressInUse(error.message, hint=hint) from error
             try:
                 # Only who has the store and the ports may say what the configuration is.
                 config = draft.replace(folder / CONFIG)

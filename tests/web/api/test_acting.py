@@ -26,6 +26,22 @@ async def test_what_is_done_is_left_out_unless_all_is_asked_for(office):
     assert (await office.ask("replays", {"dry_run": True, "all": True}))[1]["records"] == 4
 
 
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        ("replays", {}),
+        ("replays", {"of": "tasks"}),
+        ("replays", {"background": True}),
+        ("cancellations", {"of": "tasks"}),
+    ],
+)
+async def test_an_empty_request_does_not_mean_everything(office, call, body):
+    """Whoever names nothing is asked what is meant; only a dry run may count everything."""
+    status, problem = await office.ask(call, body)
+    assert (status, problem["title"]) == (400, "nothing says what is meant")
+    assert office.states() == ["dead", "delivered"]
+
+
 async def test_ids_that_name_nothing_are_told_and_the_others_done(office):
     """Unknown ids are in `unknown`; they do not keep the known ones from being done."""
     ids_ = ["dlv_nothing", office.names[0], "tsk_nothing"]
@@ -36,7 +52,7 @@ async def test_ids_that_name_nothing_are_told_and_the_others_done(office):
 
 async def test_cancelling(office):
     """A cancellation ends what nobody works on, counts the rest by state, and can be tried first."""
-    body = {"of": "tasks", "dry_run": True}
+    body = {"of": "tasks", "dry_run": True, "filter": {"since": "2020-01-01"}}
     report = {"dry_run": True, "records": 2, "results": {"cancelled": 1, "delivered": 1}}
     report |= {"sinks": {"drop": 2}, "unknown": []}
     told = (await office.ask("cancellations", body))[1]

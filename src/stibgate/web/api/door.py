@@ -114,7 +114,7 @@ class Door:
             raise Refused(
                 401,
                 "the token is missing or wrong",
-                "Send `Authorization: Bearer TOKEN`, once; README says under Operate where tokens come from.",
+                "Send `Authorization: Bearer TOKEN`, once; README says under The admin API where tokens come from.",
                 {"WWW-Authenticate": "Bearer"},
             )
         request[WELCOME] = self._access.lasting(principal, token or "")

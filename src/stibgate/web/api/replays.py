@@ -60,13 +60,22 @@ class SelectionBody(JsonBody):
     dry_run: bool = False
     by: Annotated[str, Field(max_length=100)] | None = None
 
+    @property
+    def named(self) -> bool:
+        """Whether anything says what is meant: an empty body must not act on everything."""
+        return bool(self.ids or self.sink or self.filter.model_dump(exclude_none=True))
+
     def selection(self, rules: Rules) -> Selection:
         """Return what is meant.
 
         Raises:
-            UsageError: A state is not one of these.
+            UsageError: A state is not one of these, or nothing at all says what is meant.
         """
         given = self.filter
+        if not (self.dry_run or self.named):
+            raise UsageError(
+                "nothing says what is meant", hint="Give ids or a filter; `dry_run` counts everything without one."
+            )
         states = DeliveryState if self.of == "deliveries" else TaskState
         if given.state is not None and given.state not in set(states):
             raise UsageError(f"{self.of} are never {given.state}", hint=f"One of {', '.join(states)}.")
@@ -107,6 +116,11 @@ class ReplayBody(SelectionBody):
 
     all: bool = False
     background: bool = False
+
+    @property
+    def named(self) -> bool:
+        """Whether anything says what is meant; `all` does."""
+        return self.all or super().named
 
 
 class CancelBody(SelectionBody):

@@ -80,7 +80,8 @@ class Row:
             return f"By {self.state.paused_by}. Its tasks wait, and nothing is lost."
         if circuit.closed:
             failures = circuit.failures
-            return f"It takes records; the last {failures} attempts failed." if failures else "It takes records."
+            lately = "attempt" if failures == 1 else f"{failures} attempts"
+            return f"Its breaker is closed, but the last {lately} failed." if failures else "It takes records."
         if circuit.held_since_ms is not None:
             return f"It says itself that it takes nothing now: {circuit.reason}."
         if circuit.state is CircuitState.HALF_OPEN:
