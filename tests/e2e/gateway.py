@@ -4,6 +4,7 @@ Nothing here sleeps for a fixed time: everything waits for a condition, and for 
 """
 
 import contextlib
+import gc
 import http.client
 import io
 import json
@@ -39,6 +40,8 @@ SUCCEEDED = "person_search.job.succeeded"
 FAILED = "person_search.job.failed"
 
 POLL_S = 0.02
+FROM_NOTHING = (sys.executable, "-m", "stibgate")
+"""Starts a process that inherits no lock and no socket of a test."""
 # Below the range from which the system takes the ports of outgoing connections: a client under load must not
 # take the port of a gateway that is about to come back.
 PORTS = range(20_000, 32_000)
@@ -178,9 +181,50 @@ def _wait(pid, within_s):
         time.sleep(POLL_S / 4)
 
 
+class Forked:
+    """A forked `stibgate *words*` that runs on, with what `subprocess.Popen` offers of a running process."""
+
+    def __init__(self, words, env, cwd, streams):
+        self.returncode = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become(words, env, cwd, streams)
+
+    def poll(self):
+        """Return the exit code, or None while it runs."""
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout=None):
+        """Return the exit code; fail as `Popen` does when it does not come in time."""
+        deadline_s = time.monotonic() + (60.0 if timeout is None else timeout)
+        while self.poll() is None:
+            if time.monotonic() > deadline_s:
+                raise subprocess.TimeoutExpired("stibgate", timeout)
+            time.sleep(POLL_S / 4)
+        return self.returncode
+
+    def send_signal(self, number):
+        """Send a signal unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self):
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
 def _become(words, env, cwd, streams):
     """Turn this forked child into `stibgate *words*`; never returns."""
     code = 70
+    gc.freeze()  # what the tests made is nothing that the child should look through
     try:
         for number, stream in enumerate(streams):
             os.dup2(stream.fileno(), number)
@@ -249,16 +293,16 @@ def request(url, method="GET", body=None, headers=None, within_s=30.0):
 
 @dataclass
 class Gateway:
-    """`python -m stibgate serve --config ...` as a process of its own.
+    """`stibgate serve --config ...` as a process of its own, forked like the commands.
 
-    What `launcher` names starts it, and inherits the `sockets`. Its standard output goes to `gateway.log` beside the configuration, over restarts; its standard error to
+    What `launcher` names starts it instead, and inherits the `sockets`. Its standard output goes to `gateway.log` beside the configuration, over restarts; its standard error to
     `gateway.err`.
     """
 
     config: Path
     env: dict = field(default_factory=dict)
     words: tuple = ("serve",)
-    launcher: tuple = (sys.executable, "-m", "stibgate")
+    launcher: tuple = ()
     sockets: tuple = ()
     process: subprocess.Popen | None = None
     started_s: float = 0.0
@@ -284,16 +328,20 @@ class Gateway:
         begun_s = time.monotonic()
         if self.log.exists():  # kill -9 may tear the last line, and the next process would write on behind it
             os.truncate(self.log, self.log.read_bytes().rfind(b"\n") + 1)
-        with self.log.open("ab") as out, self.err.open("ab") as err:
-            self.process = subprocess.Popen(
-                [*self.launcher, *self.words, "--config", str(self.config)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=environment(self.env),
-                cwd=self.folder,
-                pass_fds=[one.fileno() for one in self.sockets],
-            )
+        words = [*self.words, "--config", str(self.config)]
+        with self.log.open("ab") as out, self.err.open("ab") as err, Path(os.devnull).open("rb") as nothing:
+            if self.launcher:
+                self.process = subprocess.Popen(
+                    [*self.launcher, *words],
+                    stdin=nothing,
+                    stdout=out,
+                    stderr=err,
+                    env=environment(self.env),
+                    cwd=self.folder,
+                    pass_fds=[one.fileno() for one in self.sockets],
+                )
+            else:
+                self.process = Forked(words, environment(self.env), self.folder, (nothing, out, err))
         self.until_ready(within_s)
         self.started_s = time.monotonic() - begun_s
         return self

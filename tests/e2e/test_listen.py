@@ -60,7 +60,7 @@ def listening(gateway, folder, *words):
     finally:
         if listener.process.poll() is None:
             listener.process.kill()
-        listener.process.wait(10)
+        listener.process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_it_shows_what_happens_until_it_cannot(tmp_path):
         assert set(seen[:DELIVERIES]) == {one["delivery_id"] for one in sent.objects}
         assert listener.objects == gateway.events("delivery.accepted")
         listener.process.send_signal(signal.SIGINT)
-        assert listener.process.wait(10) == 0
+        assert listener.process.wait(30) == 0
         assert "Traceback" not in listener.err.read_text()
         _ends_with_the_service(gateway, tmp_path)
 

@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from tests.e2e.gateway import Gateway, configure, dropped, people_of, push_body, until
+from tests.e2e.gateway import FROM_NOTHING, Gateway, configure, dropped, people_of, push_body, until
 
 pytestmark = pytest.mark.e2e
 
@@ -53,7 +53,7 @@ def under_way(gateway, folder, lock, body):
 def test_a_task_that_died_with_its_process_is_taken_over(tmp_path, folder, lock):
     """After kill -9 while a task is leased, the next process takes it over at once and delivers it exactly once."""
     body = push_body(5, serial=1)
-    gateway = Gateway(configure(tmp_path, sinks=SINKS, routes=("roll",)))
+    gateway = Gateway(configure(tmp_path, sinks=SINKS, routes=("roll",)), launcher=FROM_NOTHING)
     with gateway:
         task = under_way(gateway, folder, lock, body)
         assert task["attempts"] == 1
@@ -72,7 +72,7 @@ def test_a_task_that_died_with_its_process_is_taken_over(tmp_path, folder, lock)
 def test_a_sink_that_hangs_does_not_keep_the_process_from_ending(tmp_path, folder, lock):
     """SIGTERM with a task that hangs ends with 0 within drain_timeout and a little; the task is given back."""
     config = configure(tmp_path, sinks=SINKS, routes=("roll",))
-    gateway = Gateway(config, env={"STIBGATE_SERVER__DRAIN_TIMEOUT": "500ms"})
+    gateway = Gateway(config, env={"STIBGATE_SERVER__DRAIN_TIMEOUT": "500ms"}, launcher=FROM_NOTHING)
     body = push_body(5, serial=1)
     with gateway:
         under_way(gateway, folder, lock, body)
@@ -90,7 +90,7 @@ def test_a_sink_that_hangs_does_not_keep_the_gateway_from_starting(tmp_path, fol
     """Ready whatever the sinks do: one that hangs at the start is a warning, and deliveries are taken."""
     os.mkfifo(folder / HANGS)
     config = configure(tmp_path, sinks=SINKS, routes=("roll",))
-    with Gateway(config, env={"STIBGATE_SERVER__DRAIN_TIMEOUT": "500ms"}) as gateway:
+    with Gateway(config, env={"STIBGATE_SERVER__DRAIN_TIMEOUT": "500ms"}, launcher=FROM_NOTHING) as gateway:
         assert gateway.events("sink.unavailable")[0]["sink"] == "roll"
         assert gateway.push(push_body(1, serial=1)).status == 202
         assert gateway.stop(within_s=8) == 0
