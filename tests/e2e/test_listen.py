@@ -37,6 +37,8 @@ class Listener:
                 stdout=out,
                 stderr=err,
                 env=environment(),
+                # Whoever runs the tests in the background of a shell has SIGINT ignored, and so would the child.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     @property

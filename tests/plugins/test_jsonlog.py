@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.gateway import PUSHED, Gateway, configure, environment, python_stibgate, until
+from tests.e2e.gateway import FROM_NOTHING, PUSHED, Gateway, configure, environment, python_stibgate, until
 
 pytestmark = pytest.mark.e2e
 
@@ -81,7 +81,7 @@ def test_it_takes_records(env, tmp_path):
     """What is pushed to a served gateway stands in its file, and the commands about sinks speak of it."""
     config = configure(tmp_path, sinks=SINK, routes=["people"])
     file = tmp_path / "people.jsonl"
-    with Gateway(config, env=env):
+    with Gateway(config, env=env, launcher=FROM_NOTHING):
         sent = python_stibgate("trigger", PUSHED, "--records", "4", "--config", config, env=env)
         assert sent.code == 0, sent
         until("the records are in the file", lambda: file.exists() and file.read_text().count("\n") == 4)
