@@ -38,7 +38,7 @@ class Listener:
                 stderr=err,
                 env=environment(),
                 # Whoever runs the tests in the background of a shell has SIGINT ignored, and so would the child.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (takes no lock)
             )
 
     @property
