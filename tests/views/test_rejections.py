@@ -23,7 +23,7 @@ def group(reason="mismatch", *, source="push", finding=None):
 def test_every_reason_has_a_meaning():
     """Each word with which the public listener refuses has a meaning and a next step, and no other word has."""
     words = {str(reason) for reason in AuthReason} | {"unknown_source"}
-    for name in ("web/receiver.py", "pipeline/intake.py"):
+    for name in ("web/receiver.py", "web/rawbody.py", "web/target.py", "pipeline/intake.py"):
         text = (ROOT / name).read_text()
         words |= set(re.findall(r'DeliveryRefused\(\s*\d+, "[^"]+", "(\w+)"', text))
         words |= set(re.findall(r'not_found\("(\w+)"', text))

@@ -12,11 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
-from typing import NamedTuple
 
 import structlog
-from aiohttp import HttpVersion10, HttpVersion11, StreamReader, hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from stibgate.domain.fact import Answer, Answered, Looked, Observe, unobserved
 from stibgate.errors import DeliveryRefused, SignatureRefused, StoreFull, StoreUnavailable
@@ -28,11 +26,11 @@ from stibgate.web.evidence import evidence_of
 from stibgate.web.limits import InFlight, RateLimiter, TokenBucket
 from stibgate.web.problem import SERVER, problem
 from stibgate.web.proxies import Proxies, peer_of
+from stibgate.web.rawbody import RETRY_LATER_S, read_body
+from stibgate.web.target import Target, target_of
 
 log = structlog.get_logger("stibgate.receiver")
 
-PATH_MAX = 2048
-RETRY_LATER_S = 5
 REJECTED_LINES_PER_S = 50
 BUSY_REQUESTS = 16
 """From this many requests in flight on, background work leaves the processor to the answers."""
@@ -55,15 +53,6 @@ class ReceiverSettings:
     max_body_bytes: int
     body_timeout_s: float
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-
-
-class _Target(NamedTuple):
-    """Where a request goes: `/hooks/{source}` with or without a token, or a path of ours."""
-
-    path: str
-    source: str | None
-    token: str | None
-    route: str = ""
 
 
 @dataclass(slots=True)
@@ -169,7 +158,7 @@ class Receiver:
         request = visit.request
         if request.version not in {HttpVersion10, HttpVersion11}:
             raise DeliveryRefused(400, "Bad Request", "http_version", close=True)
-        target = _target(request)
+        target = target_of(request)
         visit.route = target.route
         if target.source is None:
             return self._own_page(visit, target)
@@ -188,7 +177,7 @@ class Receiver:
         held = 0
         try:
             self._check_space()
-            body = await self._read(request, settings)
+            body = await read_body(request, in_flight, settings.max_body_bytes, settings.body_timeout_s)
             held = len(body)
             in_flight.bytes += held
             receipt = await intake.receive(
@@ -250,49 +239,7 @@ class Receiver:
         if self._in_flight.requests >= self._in_flight.requests_max:
             raise DeliveryRefused(503, "Service Unavailable", "concurrency", retry_after_s=1)
 
-    async def _read(self, request: web.BaseRequest, settings: ReceiverSettings) -> bytes:
-        """Return the raw body.
-
-        Raises:
-            DeliveryRefused: 408 too slow, 413 too large, 400 broken framing, 503 too much in flight.
-        """
-        content = request.content
-        try:
-            if content.is_eof():  # it came whole, together with its head
-                body = content.read_nowait(-1)
-                if len(body) > settings.max_body_bytes:
-                    raise DeliveryRefused(413, "Content Too Large", "too_large", close=True)
-                return body
-            if hdrs.EXPECT in request.headers and request.version == HttpVersion11:
-                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                request.writer.output_size = 0
-            async with asyncio.timeout(settings.body_timeout_s):
-                return await self._read_chunks(content, settings)
-        except TimeoutError:
-            raise DeliveryRefused(408, "Request Timeout", "body_timeout", close=True) from None
-        except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
-            raise DeliveryRefused(400, "Bad Request", "body_framing", close=True) from None
-
-    async def _read_chunks(self, content: StreamReader, settings: ReceiverSettings) -> bytes:
-        in_flight, bytes_max = self._in_flight, self._in_flight.bytes_max
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            while chunk := await content.readany():
-                size += len(chunk)
-                in_flight.bytes += len(chunk)
-                chunks.append(chunk)
-                if size > settings.max_body_bytes:
-                    raise DeliveryRefused(413, "Content Too Large", "too_large", close=True)
-                if in_flight.bytes > bytes_max:
-                    raise DeliveryRefused(
-                        503, "Service Unavailable", "bytes_in_flight", retry_after_s=RETRY_LATER_S, close=True
-                    )
-            return b"".join(chunks)
-        finally:
-            in_flight.bytes -= size
-
-    def _own_page(self, visit: _Visit, target: _Target) -> web.Response:
+    def _own_page(self, visit: _Visit, target: Target) -> web.Response:
         if target.path != "/healthz":
             raise not_found()
         visit.route = target.path
@@ -394,26 +341,3 @@ def _is_json(request: web.BaseRequest) -> bool:
         return True
     kind = request.content_type
     return hdrs.CONTENT_TYPE in request.headers and (kind == "application/json" or kind.endswith("+json"))
-
-
-def _target(request: web.BaseRequest) -> _Target:
-    """Return where *request* goes; the raw path counts, so that an encoded token is a wrong token.
-
-    Raises:
-        DeliveryRefused: 414 when the target is too long, 404 when it holds two tokens.
-    """
-    raw = request.raw_path
-    if len(raw) > PATH_MAX:
-        raise DeliveryRefused(414, "URI Too Long", "uri_too_long", close=True)
-    if not raw.startswith("/"):  # absolute form, as sent to a proxy
-        raw = request.rel_url.raw_path_qs
-    path, _, query = raw.partition("?")
-    parts = path.split("/")
-    if len(parts) not in {3, 4} or parts[1] != "hooks" or not parts[2]:
-        return _Target(path, None, None)
-    keys = [value for name, _, value in (pair.partition("=") for pair in query.split("&")) if name == "key"]
-    tokens = [*parts[3:], *keys]
-    if len(tokens) > 1:
-        raise not_found()
-    route = "/hooks/{source}" if len(parts) == 3 else "/hooks/{source}/{token}"
-    return _Target(path, parts[2], tokens[0] if tokens else None, route)
