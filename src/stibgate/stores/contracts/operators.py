@@ -1,0 +1,101 @@
+"""What operators do and leave behind, what sinks keep, what is counted."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from stibgate.domain.audit import AuditEntry
+from stibgate.domain.rejection import Rejections
+from stibgate.domain.tally import Counted
+from stibgate.stores.values import (
+    Call,
+    KnownCall,
+    NewTask,
+    Replay,
+    ReplayResult,
+)
+
+
+class Desk(Protocol):
+    """What operators can do. Each call is one transaction; what it says was done is durable."""
+
+    async def replay_task(self, task_id: str, replay: Replay, positions: Sequence[int] = ()) -> ReplayResult:
+        """Make *task_id* due again with the records that are not done, and with *positions* that it never owed."""
+        ...
+
+    async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
+        """Have a quarantined or ignored delivery processed again from its stored body.
+
+        What was read back of a quarantined one is forgotten: the vendor is asked anew. Of an ignored one it is kept.
+        """
+        ...
+
+    async def add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:
+        """Enqueue *tasks* that a processed delivery does not have yet; return how many there were."""
+        ...
+
+    async def cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
+        """End *task_id* unless it is final already or leased; return whether it was ended."""
+        ...
+
+    async def pause(self, sink: str, *, now_ms: int, by: str) -> bool:
+        """Lease no more tasks of *sink*; return False when it was paused already."""
+        ...
+
+    async def resume(self, sink: str, *, now_ms: int) -> bool:
+        """Go on with *sink*, its breaker closed; return False when it was neither paused nor left alone."""
+        ...
+
+    async def reset(self, sink: str, *, now_ms: int) -> bool:
+        """Close the breaker of *sink*, paused or not; return False when it was closed."""
+        ...
+
+
+class Office(Protocol):
+    """What operators leave behind: the audit, and the answers of keyed calls. Each call is one transaction."""
+
+    async def append_audit(self, entry: AuditEntry) -> int:
+        """Add *entry* to the audit, chained to the line before; return its number. Lines are never changed."""
+        ...
+
+    async def begin_call(self, call: Call, *, now_ms: int) -> KnownCall:
+        """Note that *call* begins unless its actor gave the key before, a day ago at most; return what is known."""
+        ...
+
+    async def end_call(self, call: Call, status: int, answer: str) -> None:
+        """Keep the answer of a call that has begun."""
+        ...
+
+    async def forget_call(self, call: Call) -> None:
+        """Forget a call that has begun and did nothing."""
+        ...
+
+    async def forget_running_calls(self) -> None:
+        """Forget every call that has begun and was not answered: its process is gone."""
+        ...
+
+
+class Memories(Protocol):
+    """What sinks remember; see `stibgate.sinks.Memory`."""
+
+    async def recall(self, sink: str, keys: Sequence[str]) -> Mapping[str, Any]:
+        """Return the documents of those *keys* of *sink* that are known."""
+        ...
+
+    async def remember(self, sink: str, documents: Mapping[str, Any]) -> None:
+        """Keep *documents* under their keys, durably."""
+        ...
+
+
+class Tallies(Protocol):
+    """What happened, counted; see `domain.tally`."""
+
+    async def add_counts(self, batch_id: str, counts: Sequence[Counted], rejections: Sequence[Rejections] = ()) -> None:
+        """Add *counts*, each of a minute, and *rejections*, each of an hour, to what was counted before.
+
+        The batch that was added last is not added again: whoever does not know whether it was may ask once more.
+        """
+        ...
+
+    async def forget_counts(self, before_ms: int, *, rejections_before_ms: int) -> bool:
+        """Remove some of what was counted before, oldest first; return whether there is more of it."""
+        ...
