@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -73,16 +73,10 @@ class Outlets:
         """Have every sink that holds files let go of them; return the names of those that did."""
         reopened = []
         for name, sink in [*self._open.items()]:  # a reload may open and close others meanwhile
-            if isinstance(sink, Reopens) and self._open.get(name) is sink:
-                try:
-                    async with asyncio.timeout(CLOSED_S):
-                        await sink.reopen()
-                except SinkUnavailable as error:
-                    log.warning("sink.unavailable", sink=name, error=error.message, hint=error.hint)
-                except TimeoutError:
-                    log.warning("sink.unavailable", sink=name, error=f"not done after {CLOSED_S:g} s", hint=_SLOW)
-                else:
-                    reopened.append(name)
+            if not isinstance(sink, Reopens) or self._open.get(name) is not sink:
+                continue
+            if await _within(CLOSED_S, name, sink.reopen, "not done"):
+                reopened.append(name)
         return reopened
 
     async def close_all(self) -> None:
@@ -106,13 +100,7 @@ class Outlets:
 
     async def _make_ready(self, name: str, sink: Sink) -> None:
         self._open[name] = sink
-        try:
-            async with asyncio.timeout(READY_S):
-                await sink.open()
-        except SinkUnavailable as error:
-            log.warning("sink.unavailable", sink=name, error=error.message, hint=error.hint)
-        except TimeoutError:
-            log.warning("sink.unavailable", sink=name, error=f"not ready after {READY_S:g} s", hint=_SLOW)
+        await _within(READY_S, name, sink.open, "not ready")
 
     async def _close(self, name: str) -> None:
         try:
@@ -121,6 +109,20 @@ class Outlets:
         except TimeoutError:
             self.stuck = True
             log.warning("sink.unavailable", sink=name, error=f"not closed after {CLOSED_S:g} s", hint=_SLOW)
+
+
+async def _within(patience_s: float, name: str, ask: Callable[[], Awaitable[None]], undone: str) -> bool:
+    """Return whether the sink *name* did in time what it was asked for; a sink that cannot now costs a log line."""
+    try:
+        async with asyncio.timeout(patience_s):
+            await ask()
+    except SinkUnavailable as error:
+        log.warning("sink.unavailable", sink=name, error=error.message, hint=error.hint)
+    except TimeoutError:
+        log.warning("sink.unavailable", sink=name, error=f"{undone} after {patience_s:g} s", hint=_SLOW)
+    else:
+        return True
+    return False
 
 
 def _same(old: AnySink | None, new: AnySink) -> bool:
