@@ -69,6 +69,11 @@ class House:
     def read(self):
         return load(self.path, environ=self.environ).settings
 
+    @property
+    def jobs_source(self):
+        """The text of the source of jobs, as it is in the file."""
+        return re.search(r"\[sources\.jobs\].*?routes = .*?\n", self.path.read_text(), re.DOTALL)[0]
+
     def edit(self, *pairs):
         """Put each second text in the first one's place."""
         text = self.path.read_text()
@@ -220,25 +225,29 @@ async def test_a_secret_is_rotated_under_load(tmp_path):
         await at.settled()
 
 
+async def half_sent(at, body, headers):
+    """Return what lets the second half of *body* go, and the sending, once the first half is being received."""
+    half, rest = asyncio.Event(), asyncio.Event()
+
+    async def slowly():
+        yield body[:100]
+        half.set()
+        await rest.wait()
+        yield body[100:]
+
+    sending = asyncio.create_task(at.post("/hooks/jobs", slowly(), headers))
+    await half.wait()
+    while at.gateway._in_flight.requests == 0:
+        await asyncio.sleep(0.01)
+    return rest, sending
+
+
 async def test_a_delivery_that_is_on_its_way(tmp_path):
     """A body that began before the reload is taken by the rules of its beginning, its source gone or not."""
     async with house(tmp_path) as at:
-        body, headers = signed_job(1)
-        half, rest = asyncio.Event(), asyncio.Event()
-
-        async def slowly():
-            yield body[:100]
-            half.set()
-            await rest.wait()
-            yield body[100:]
-
-        sending = asyncio.create_task(at.post("/hooks/jobs", slowly(), headers))
-        await half.wait()
-        while at.gateway._in_flight.requests == 0:
-            await asyncio.sleep(0.01)
-        source = re.search(r"\[sources\.jobs\].*?routes = .*?\n", at.path.read_text(), re.DOTALL)[0]
+        rest, sending = await half_sent(at, *signed_job(1))
         limits = 'max_body = "150B"\n[server.limits]\nbytes_in_flight = "150B"'
-        status = await at.reload((source, ""), ("[server.limits]", limits))
+        status = await at.reload((at.jobs_source, ""), ("[server.limits]", limits))
         assert status.ok, status
         rest.set()
         assert await sending == 202
@@ -254,21 +263,8 @@ async def test_a_delivery_that_is_on_its_way(tmp_path):
 async def test_a_forged_delivery_that_is_on_its_way(tmp_path, lines):
     """A body whose signature is wrong is refused as such, also when its source goes while it comes."""
     async with house(tmp_path) as at:
-        body, headers = signed_job(1, secret=NEWER)
-        half, rest = asyncio.Event(), asyncio.Event()
-
-        async def slowly():
-            yield body[:100]
-            half.set()
-            await rest.wait()
-            yield body[100:]
-
-        sending = asyncio.create_task(at.post("/hooks/jobs", slowly(), headers))
-        await half.wait()
-        while at.gateway._in_flight.requests == 0:
-            await asyncio.sleep(0.01)
-        source = re.search(r"\[sources\.jobs\].*?routes = .*?\n", at.path.read_text(), re.DOTALL)[0]
-        assert (await at.reload((source, ""))).ok
+        rest, sending = await half_sent(at, *signed_job(1, secret=NEWER))
+        assert (await at.reload((at.jobs_source, ""))).ok
         rest.set()
         assert await sending == 401
         assert not lines.of("unhandled")
