@@ -1,7 +1,6 @@
 """Everything that `serve` runs, started in order and stopped in reverse."""
 
 import asyncio
-import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -39,8 +38,6 @@ from stibgate.web.live import Feed
 from stibgate.web.receiver import Receiver
 
 log = structlog.get_logger("stibgate.service")
-
-_DICE = random.Random()  # noqa: S311  (jitter)
 
 
 class Gateway:
@@ -81,7 +78,6 @@ class Gateway:
             lambda: self._receiver.draining,
             self._supervision.notifier.reloading,
             self._say_ready,
-            self.audience.tell,
         )
         self._reloader = Reloader(means)
         self.reloading = Wish(self._reloader.reload, "reload")
@@ -286,6 +282,7 @@ class Gateway:
             leases=lambda: self._works.worker.running,
             ready=self._health.ready,
             spans=lambda: {} if self._tracing is None else self._tracing.counts,
+            reading=lambda: self.reload_status,
         )
 
     async def _tell_supervisor(self) -> None:

@@ -8,29 +8,31 @@ import structlog
 
 from stibgate.app.parts import now_ms
 from stibgate.config import Settings, changes, dotted, needing_restart
-from stibgate.domain.fact import Observe, Reloaded, unobserved
 from stibgate.errors import ConfigError, Problem, StibgateError
 
 log = structlog.get_logger("stibgate.service")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ReloadStatus:
     """How the last reading of the configuration ended; the first is that at the start.
 
     Attributes:
-        ok: Whether it is what the service works by.
         at_ms: When it was tried.
         succeeded_at_ms: When one last succeeded.
         errors: How many things were wrong with it.
         error: The first of them, without values.
     """
 
-    ok: bool
     at_ms: int
     succeeded_at_ms: int
     errors: int = 0
     error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is what the service works by."""
+        return not self.errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,6 @@ class Means:
         draining: Whether the service is about to end.
         begun: Called before.
         ended: Called after, however it ended.
-        observe: Told how it ended.
     """
 
     reread: Callable[[], Settings]
@@ -53,7 +54,6 @@ class Means:
     draining: Callable[[], bool]
     begun: Callable[[], None]
     ended: Callable[[], Awaitable[None]]
-    observe: Observe = unobserved
 
 
 class Wish:
@@ -107,7 +107,7 @@ class Reloader:
     def __init__(self, means: Means) -> None:
         self._means = means
         at_ms = now_ms()
-        self.status = ReloadStatus(ok=True, at_ms=at_ms, succeeded_at_ms=at_ms)
+        self.status = ReloadStatus(at_ms, succeeded_at_ms=at_ms)
 
     async def reload(self) -> None:
         """Take up what is configured now; on any error everything stays, and the log says so."""
@@ -141,8 +141,7 @@ class Reloader:
             )
         await self._means.turn_to(settings, began_ms)
         at_ms = now_ms()
-        self.status = ReloadStatus(ok=True, at_ms=at_ms, succeeded_at_ms=at_ms)
-        self._means.observe(Reloaded(done=True))
+        self.status = ReloadStatus(at_ms, succeeded_at_ms=at_ms)
         log.info(
             "config.reloaded",
             changed=[dotted(path) for path in changed],
@@ -153,13 +152,11 @@ class Reloader:
         first = problems[0]
         told = f"{first.path} {first.allowed}".strip()
         self.status = ReloadStatus(
-            ok=False,
             at_ms=now_ms(),
             succeeded_at_ms=self.status.succeeded_at_ms,
             errors=len(problems),
             error=told,
         )
-        self._means.observe(Reloaded(done=False))
         log.error(
             "config.reload_failed",
             errors=len(problems),

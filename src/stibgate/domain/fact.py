@@ -131,10 +131,9 @@ class CircuitMoved:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """An operator had tasks of a sink sent again; None for whole deliveries."""
+    """An operator had a task of a sink sent again; None for a whole delivery."""
 
     sink: str | None
-    tasks: int
 
 
 class StoreTrouble(StrEnum):
@@ -159,13 +158,6 @@ class Committed:
     duration_s: float
     rows: int
     trouble: Sequence[StoreTrouble] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reloaded:
-    """The configuration was read again; *done* is whether it was taken, which is whole or not at all."""
-
-    done: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +203,7 @@ class Throttled:
 
 
 Fact = (
-    Answered | Looked | Normalised | Attempted | GaveUp | CircuitMoved | Replayed | Committed | Reloaded
+    Answered | Looked | Normalised | Attempted | GaveUp | CircuitMoved | Replayed | Committed
     | Called | QuotaLearned | Throttled
 )  # fmt: skip
 Observe = Callable[[Fact], None]

@@ -163,7 +163,7 @@ class Operations:
                     report.records += step.records
                     report.sinks[step.sink or ""] += step.records
                     if not dry_run:
-                        self.observe(Replayed(step.sink, 1))
+                        self.observe(Replayed(step.sink))
             if not dry_run:
                 self.wake()
             if progress.stopped:

@@ -19,6 +19,7 @@ from stibgate.app.metrics.gauges import gauges_of
 from stibgate.app.metrics.lag import LoopLag
 from stibgate.app.metrics.state import StateReader
 from stibgate.app.metrics.tables import counter, gauge, single
+from stibgate.app.reload import ReloadStatus
 from stibgate.config import Settings
 from stibgate.domain.budget import Budget
 from stibgate.domain.fact import Fact
@@ -35,6 +36,7 @@ class Probes:
         leases: Attempts under way at each sink.
         ready: The checks of `/readyz`.
         spans: What became of spans; empty while nothing is traced.
+        reading: How the configuration was read last.
     """
 
     receiving: Callable[[], int]
@@ -42,6 +44,7 @@ class Probes:
     leases: Callable[[], Mapping[str, int]]
     ready: Callable[[], Mapping[str, str]]
     spans: Callable[[], Mapping[str, int]]
+    reading: Callable[[], ReloadStatus]
 
 
 class Meters(Collector):
@@ -100,13 +103,13 @@ class Meters(Collector):
             yield from gauges_of(self._state.state, self._settings.sinks, now_s=time.time())
 
     def _look(self) -> Iterator[Metric]:
-        probes, ready = self._probes, self._probes.ready()
+        probes, ready, reading = self._probes, self._probes.ready(), self._probes.reading()
         yield gauge("http_server_active_requests", {("POST",): probes.receiving()})
         yield single("stibgate_store_write_queue_length", probes.writes_waiting())
         yield gauge("stibgate_worker_leases", {(sink,): count for sink, count in probes.leases().items()})
         yield gauge("stibgate_ready", {(check,): word == "ok" for check, word in ready.items()})
-        yield single("stibgate_config_last_reload_successful", self._tally.reload_done)
-        yield single("stibgate_config_last_reload_success_timestamp_seconds", self._tally.reload_done_at_s)
+        yield single("stibgate_config_last_reload_successful", reading.ok)
+        yield single("stibgate_config_last_reload_success_timestamp_seconds", reading.succeeded_at_ms / 1000)
         yield single("stibgate_event_loop_lag_seconds", self._lag.longest_s)
         yield single("stibgate_start_timestamp_seconds", self._started_s)
         yield gauge("stibgate_build_info", {(__version__, platform.python_version(), sqlite_version()): 1})

@@ -20,7 +20,6 @@ from stibgate.domain.fact import (
     Looked,
     Normalised,
     QuotaLearned,
-    Reloaded,
     Replayed,
     StoreTrouble,
     Throttled,
@@ -98,8 +97,6 @@ class Tally:
         self.last_accepted: dict[tuple[str, ...], float] = {}
         self.quotas: dict[tuple[str, ...], float] = {}
         self.rate_left: dict[tuple[str, ...], float] = {}
-        self.reload_done = True
-        self.reload_done_at_s = now_s()
         self._of: Mapping[type, Callable[[Any], None]] = {
             Answered: self._answered,
             Looked: self._looked,
@@ -109,7 +106,6 @@ class Tally:
             CircuitMoved: self._circuit_moved,
             Replayed: self._replayed,
             Committed: self._committed,
-            Reloaded: self._reloaded,
             Called: self._called,
             QuotaLearned: self._quota_learned,
             Throttled: lambda fact: self.throttled.add(fact.sink, fact.reason),
@@ -223,11 +219,6 @@ class Tally:
             self.commit_rows.observe(fact.rows)
         for trouble in fact.trouble:
             self.store_errors.add(trouble)
-
-    def _reloaded(self, fact: Reloaded) -> None:
-        self.reload_done = fact.done
-        if fact.done:
-            self.reload_done_at_s = self._now_s()
 
     def _called(self, fact: Called) -> None:
         status = str(fact.http_status) if fact.http_status in _STATUSES else ""
