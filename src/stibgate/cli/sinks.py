@@ -66,34 +66,36 @@ def _in_short(state: Mapping[str, Any]) -> str:
     return f"{'held' if state['held'] else state['circuit']}: {state['reason']}"
 
 
-@sinks.command()
-@click.argument("name")
-@config_option
-@way_options
-def pause(*, name: str, config: Path | None, way: Way) -> None:
-    """Start no more attempts at NAME: its tasks are kept as `paused` until it is resumed."""
-    changed = _change(name, "pause", config, way=way)
-    click.echo(f"{name} is paused; its tasks wait" if changed else f"{name} was paused already")
+def _add_change(verb: str, about: str, *, done: str, nothing: str) -> None:
+    """Add the command *verb*: what it prints is *done*, or *nothing* when there was nothing to change."""
+
+    @sinks.command(verb, help=about)
+    @click.argument("name")
+    @config_option
+    @way_options
+    def change(*, name: str, config: Path | None, way: Way) -> None:
+        changed = _change(name, verb, config, way=way)
+        click.echo((done if changed else nothing).format(name))
 
 
-@sinks.command()
-@click.argument("name")
-@config_option
-@way_options
-def resume(*, name: str, config: Path | None, way: Way) -> None:
-    """Go on with NAME at once, whether it was paused or left alone after failures."""
-    changed = _change(name, "resume", config, way=way)
-    click.echo(f"{name} goes on" if changed else f"nothing kept {name}")
-
-
-@sinks.command()
-@click.argument("name")
-@config_option
-@way_options
-def reset(*, name: str, config: Path | None, way: Way) -> None:
-    """Close the circuit breaker of NAME, which was left alone after failures; a pause stays as it is."""
-    changed = _change(name, "reset", config, way=way)
-    click.echo(f"the breaker of {name} is closed" if changed else f"the breaker of {name} was closed already")
+_add_change(
+    "pause",
+    "Start no more attempts at NAME: its tasks are kept as `paused` until it is resumed.",
+    done="{} is paused; its tasks wait",
+    nothing="{} was paused already",
+)
+_add_change(
+    "resume",
+    "Go on with NAME at once, whether it was paused or left alone after failures.",
+    done="{} goes on",
+    nothing="nothing kept {}",
+)
+_add_change(
+    "reset",
+    "Close the circuit breaker of NAME, which was left alone after failures; a pause stays as it is.",
+    done="the breaker of {} is closed",
+    nothing="the breaker of {} was closed already",
+)
 
 
 def _change(name: str, verb: str, config: Path | None, *, way: Way) -> bool:
