@@ -46,10 +46,9 @@ def read_decision(told: dict[str, Any] | None) -> Decision | None:
         told["message"],
         Decimal(told["remaining"]),
         tuple(
-            Suggestion(one["change"], Decimal(one["ceiling"]), Verdict(one["verdict"]))
-            for one in told["suggestions"]
+            Suggestion(one["change"], Decimal(one["ceiling"]), Verdict(one["verdict"])) for one in told["suggestions"]
         ),
-    )  # fmt: skip
+    )
 
 
 def submitted_row(done: dict[str, Any], decision: Decision | None) -> dict[str, Any]:

@@ -87,9 +87,7 @@ def submit(
     settings = load(config).settings
     if budget is not None:
         settings.budget(budget)
-    done = operate(
-        settings, "/api/v1/jobs", body, _with_jobs(settings, do, asked), way=way
-    )  # fmt: skip
+    done = operate(settings, "/api/v1/jobs", body, _with_jobs(settings, do, asked), way=way)
     decision = read_decision(done["decision"])
     if as_json:
         click.echo(json.dumps(submitted_row(done, decision)))
@@ -187,9 +185,7 @@ def reconcile(*, config: Path | None, as_json: bool, yes: bool, way: Way) -> Non
 
     settings, body = load(config).settings, {"confirmed": yes}
     asked = ReconcileBody.read(json.dumps(body))
-    done = operate(
-        settings, "/api/v1/jobs/reconcile", body, _with_jobs(settings, do, asked), way=way
-    )  # fmt: skip
+    done = operate(settings, "/api/v1/jobs/reconcile", body, _with_jobs(settings, do, asked), way=way)
     rows = done["data"]
     print_rows(rows, as_json=as_json, columns=("job_id", "page", "result"), empty="no job is open")
     if rows and all(row["result"].startswith(UNREACHABLE) for row in rows):
@@ -221,9 +217,7 @@ def resolve(*, run_id: str, job_id: str | None, billed: int | None, config: Path
     body = {"run_id": run_id, "job_id": job_id, "billed": billed, "by": f"{user()}, by command"}
     asked = ResolveBody.read(json.dumps(body))
     settings = load(config).settings
-    done = operate(
-        settings, "/api/v1/jobs/resolve", body, _with_jobs(settings, do, asked), way=way
-    )  # fmt: skip
+    done = operate(settings, "/api/v1/jobs/resolve", body, _with_jobs(settings, do, asked), way=way)
     click.echo(printable(done["result"]))
 
 
