@@ -37,7 +37,7 @@ ROUNDS = 8
 FORWARDED = 1000
 SECRET = "whsec_ZmFrZS1mb3ItYmVuY2htYXJrcy1vbmx5LW5vdC1hLXNlY3JldA=="
 
-CONFIG = """
+RECEIVING = """
 [server]
 bind = "127.0.0.1:{port}"
 admin_bind = "127.0.0.1:{admin}"
@@ -49,16 +49,23 @@ kind = "stibnite_push"
 auth = "signature"
 scheme = "sha256_hex"
 secrets = ["{secret}"]
+[sinks.drop]
+kind = "csv"
+dir = "./drops"
+"""
+"""A gateway that takes any rate, with a drop."""
+
+CONFIG = (
+    RECEIVING
+    + """
 [sources.forwarded]
 kind = "stibnite_push"
 auth = "signature"
 scheme = "sha256_hex"
 secrets = ["{secret}"]
 routes = ["drop"]
-[sinks.drop]
-kind = "csv"
-dir = "./drops"
 """
+)
 
 BARE = """
 import asyncio, sys

@@ -23,7 +23,7 @@ from stibgate.cli.stage import free_port
 from stibgate.domain.instant import to_rfc3339
 from stibgate.domain.stats import DAY_MS, HOUR_MS
 from tests.benchmarks.library import build
-from tests.benchmarks.test_acknowledge import SECRET, Burst, Server, burst, requests
+from tests.benchmarks.test_acknowledge import RECEIVING, SECRET, Burst, Server, burst, requests
 
 COUNT = int(os.environ.get("BENCH_COUNT", "1000000"))
 ROUNDS = 6
@@ -32,25 +32,13 @@ PAGES_PER_S = 5
 TOKEN = "bench-only-0123456789-0123456789-abcdef"
 BAR_MS = 150
 
-CONFIG = """
-[server]
-bind = "127.0.0.1:{port}"
-admin_bind = "127.0.0.1:{admin}"
-[server.limits]
-rate = "1000000/s"
-burst = 1000000
-[sources.push]
-kind = "stibnite_push"
-auth = "signature"
-scheme = "sha256_hex"
-secrets = ["{secret}"]
+CONFIG = (
+    RECEIVING
+    + """
 [sources.jobs]
 kind = "stibnite_jobs"
 scheme = "t_v1"
 secrets = ["{secret}"]
-[sinks.drop]
-kind = "csv"
-dir = "./drops"
 [sinks.crm]
 kind = "ndjson"
 dir = "./crm"
@@ -62,6 +50,7 @@ tokens = [{{ name = "dana", role = "admin", token = "{token}" }}]
 [log]
 level = "warning"
 """
+)
 
 
 def questions(now_ms: int) -> list[str]:
