@@ -41,7 +41,7 @@ FAILED = "person_search.job.failed"
 
 POLL_S = 0.02
 FROM_NOTHING = (sys.executable, "-m", "stibgate")
-"""Starts a process that inherits no lock and no socket of a test."""
+"""Starts a process that inherits no lock, no socket and no memory of a test."""
 # Below the range from which the system takes the ports of outgoing connections: a client under load must not
 # take the port of a gateway that is about to come back.
 PORTS = range(20_000, 32_000)
@@ -252,7 +252,7 @@ def _become(words, env, cwd, streams):
 def python_stibgate(*words, env=None, cwd=None, within_s=30.0):
     """Run `python -m stibgate *words*` from nothing and return how it ended."""
     ran = subprocess.run(
-        [sys.executable, "-m", "stibgate", *map(str, words)],
+        [*FROM_NOTHING, *map(str, words)],
         capture_output=True,
         text=True,
         env=environment(env),
@@ -295,8 +295,8 @@ def request(url, method="GET", body=None, headers=None, within_s=30.0):
 class Gateway:
     """`stibgate serve --config ...` as a process of its own, forked like the commands.
 
-    What `launcher` names starts it instead, and inherits the `sockets`. Its standard output goes to `gateway.log` beside the configuration, over restarts; its standard error to
-    `gateway.err`.
+    What `launcher` names starts it instead, and inherits the `sockets`. Its standard output goes to `gateway.log`
+    beside the configuration, over restarts; its standard error to `gateway.err`.
     """
 
     config: Path
@@ -304,7 +304,7 @@ class Gateway:
     words: tuple = ("serve",)
     launcher: tuple = ()
     sockets: tuple = ()
-    process: subprocess.Popen | None = None
+    process: subprocess.Popen | Forked | None = None
     started_s: float = 0.0
 
     def __post_init__(self):
