@@ -1,5 +1,6 @@
 """Calls about deliveries: what came, what was made of it, what became of it. Whom it names only for those who may."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from stibgate.views.finding import narrowed, person_hashes
 from stibgate.views.masking import masked_record
 from stibgate.views.story import line_row, story_of_delivery
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Query, Refused, Route, Text, missing, whole
+from stibgate.web.api.route import Api, Call, Page, Query, Refused, Route, Text, missing, paged, whole
 from stibgate.web.api.times import Instant, instant_ms
 
 
@@ -70,14 +71,12 @@ class RecordsQuery(Query):
 async def list_deliveries(api: Api, call: Call) -> dict[str, Any]:
     """Return a page of deliveries, newest first."""
     query: DeliveriesQuery = call.query
-    before = None if query.cursor is None else api.cursors.read(call.scope(), query.cursor)
     people = call.principal.role.may(Role.OPERATOR)
-    found = await api.read(
-        lambda ledger: ledger.deliveries(query.where(api, ledger, people=people), limit=query.limit + 1, before=before)
-    )
-    shown = found[: query.limit]
-    more = api.cursors.write(call.scope(), shown[-1].sequence) if len(found) > query.limit else None
-    return {"data": [delivery_row(one) for one in shown], "next_cursor": more}
+
+    def find(ledger: Ledger, limit: int, before: int | None) -> Sequence[StoredDelivery]:
+        return ledger.deliveries(query.where(api, ledger, people=people), limit=limit, before=before)
+
+    return await paged(api, call, find, lambda one: one.sequence, delivery_row)
 
 
 def _known(ledger: Ledger, delivery_id: str) -> StoredDelivery:

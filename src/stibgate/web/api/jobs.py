@@ -1,5 +1,7 @@
 """Calls about jobs: what was asked for, submit, reconcile, resolve."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -17,7 +19,7 @@ from stibgate.stores import JobFilter, Ledger
 from stibgate.vendors.stibnite import NewJob
 from stibgate.views.jobs import job_row_for
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Route, Text, missing
+from stibgate.web.api.route import Api, Call, Page, Route, Text, missing, paged
 from stibgate.web.bodies import JsonBody
 
 _By = Annotated[str, Field(max_length=100)] | None
@@ -128,13 +130,12 @@ class JobsQuery(Page):
 
 async def list_jobs(api: Api, call: Call) -> dict[str, Any]:
     """Return a page of jobs, newest first."""
-    query: JobsQuery = call.query
-    before = None if query.cursor is None else api.cursors.read(call.scope(), query.cursor)
-    where = JobFilter(state=query.state, budget=query.budget)
-    found = await api.read(lambda ledger: ledger.jobs(where, limit=query.limit + 1, before=before))
-    shown = found[: query.limit]
-    more = api.cursors.write(call.scope(), shown[-1].sequence) if len(found) > query.limit else None
-    return {"data": [_shown(call, job) for job in shown], "next_cursor": more}
+    where = JobFilter(state=call.query.state, budget=call.query.budget)
+
+    def find(ledger: Ledger, limit: int, before: int | None) -> Sequence[Job]:
+        return ledger.jobs(where, limit=limit, before=before)
+
+    return await paged(api, call, find, lambda job: job.sequence, partial(_shown, call))
 
 
 async def show_job(api: Api, call: Call) -> dict[str, Any]:

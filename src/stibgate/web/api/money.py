@@ -1,14 +1,15 @@
 """Calls about money: what was billed, received and delivered, what is left of budgets, what does not add up."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from stibgate.domain.access import Role
 from stibgate.domain.budget import Budget
 from stibgate.pipeline.alarms import uses_in
-from stibgate.stores import Ledger
+from stibgate.stores import Bill, Ledger
 from stibgate.views.money import alarm_row, alarms_in, bill_row, budget_row
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Query, Route, whole
+from stibgate.web.api.route import Api, Call, Page, Query, Route, paged, whole
 from stibgate.web.api.times import Instant, instant_ms
 
 
@@ -27,15 +28,12 @@ class AlarmsQuery(Query):
 
 async def ledger(api: Api, call: Call) -> dict[str, Any]:
     """Return a page of bills, newest first."""
-    query: LedgerQuery = call.query
-    before = None if query.cursor is None else api.cursors.read(call.scope(), query.cursor)
-    since_ms = instant_ms(query.since)
-    found = await api.read(
-        lambda ledger: ledger.bills(limit=query.limit + 1, before=before, since_ms=since_ms, short=query.short)
-    )
-    shown = found[: query.limit]
-    more = api.cursors.write(call.scope(), shown[-1].sequence) if len(found) > query.limit else None
-    return {"data": [bill_row(bill) for bill in shown], "next_cursor": more}
+    since_ms, short = instant_ms(call.query.since), call.query.short
+
+    def find(ledger: Ledger, limit: int, before: int | None) -> Sequence[Bill]:
+        return ledger.bills(limit=limit, before=before, since_ms=since_ms, short=short)
+
+    return await paged(api, call, find, lambda bill: bill.sequence, bill_row)
 
 
 async def list_alarms(api: Api, call: Call) -> dict[str, Any]:

@@ -6,7 +6,7 @@ row: the door, the OpenAPI document and the tests are made from the rows.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,10 +19,12 @@ from stibgate.normalise import Rules
 from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.jobdesk import JobDesk
 from stibgate.pipeline.operations import Reader
-from stibgate.stores import Office
+from stibgate.stores import Ledger, Office
 from stibgate.web.api.cursors import Cursors
 from stibgate.web.bodies import TOLD_MAX, JsonBody, said
 from stibgate.web.live import LiveStream
+
+T = TypeVar("T")
 
 PREFIX = "/api/v1"
 WELCOME: web.RequestKey[Callable[[], bool]] = web.RequestKey("stibgate_welcome")
@@ -167,6 +169,29 @@ class Call:
     def scope(self) -> Sequence[Any]:
         """Return what this list's cursors are bound to."""
         return [self.request.path, self.query.filters()]
+
+
+async def paged(
+    api: Api,
+    call: Call,
+    find: Callable[[Ledger, int, int | None], Sequence[T]],
+    number: Callable[[T], int],
+    row: Callable[[T], dict[str, Any]],
+) -> dict[str, Any]:
+    """Return a page of a list, and the cursor of the next one.
+
+    Args:
+        api: What is read.
+        call: Whose query is a `Page`.
+        find: Returns so many rows from before that number on, newest first.
+        number: Returns a row's number, by which the list goes on.
+        row: Returns a row as JSON.
+    """
+    limit, cursor = call.query.limit, call.query.cursor
+    before = None if cursor is None else api.cursors.read(call.scope(), cursor)
+    found = await api.read(lambda ledger: find(ledger, limit + 1, before))
+    more = api.cursors.write(call.scope(), number(found[limit - 1])) if len(found) > limit else None
+    return {"data": [row(one) for one in found[:limit]], "next_cursor": more}
 
 
 LOCAL = "local"

@@ -1,17 +1,18 @@
 """Calls about the service itself: counts, refused requests, the live tail, its configuration, the audit."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from stibgate.config import masked
 from stibgate.domain.access import Role
-from stibgate.domain.audit import Action
+from stibgate.domain.audit import Action, AuditLine
 from stibgate.domain.stats import DAY_MS, WINDOWS
 from stibgate.stores import AuditFilter, Ledger
 from stibgate.views.audit import audit_row
 from stibgate.views.rejections import rejection_rows
 from stibgate.views.stats import stats_document
 from stibgate.web.api import shapes
-from stibgate.web.api.route import WELCOME, Api, Call, Page, Query, Refused, Route, Text, whole
+from stibgate.web.api.route import WELCOME, Api, Call, Page, Query, Refused, Route, Text, paged, whole
 from stibgate.web.api.times import Instant, instant_ms
 
 
@@ -93,12 +94,12 @@ async def config(api: Api, _call: Call) -> dict[str, Any]:
 async def audit(api: Api, call: Call) -> dict[str, Any]:
     """Return a page of the audit, newest first."""
     query: AuditQuery = call.query
-    before = None if query.cursor is None else api.cursors.read(call.scope(), query.cursor)
     where = AuditFilter(query.action, query.actor, instant_ms(query.since), instant_ms(query.until))
-    found = await api.read(lambda ledger: ledger.audit(where, limit=query.limit + 1, before=before))
-    shown = found[: query.limit]
-    more = api.cursors.write(call.scope(), shown[-1].sequence) if len(found) > query.limit else None
-    return {"data": [audit_row(line) for line in shown], "next_cursor": more}
+
+    def find(ledger: Ledger, limit: int, before: int | None) -> Sequence[AuditLine]:
+        return ledger.audit(where, limit=limit, before=before)
+
+    return await paged(api, call, find, lambda line: line.sequence, audit_row)
 
 
 async def openapi(_api: Api, _call: Call) -> dict[str, Any]:

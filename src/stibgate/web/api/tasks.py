@@ -1,13 +1,14 @@
 """Calls about tasks: what is owed to which sink, and how each attempt ended."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from stibgate.domain.access import Role
-from stibgate.domain.task import TaskState
+from stibgate.domain.task import Task, TaskState
 from stibgate.stores import Ledger, TaskFilter
 from stibgate.views.deliveries import describe_task, task_row
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Route, Text, missing
+from stibgate.web.api.route import Api, Call, Page, Route, Text, missing, paged
 from stibgate.web.api.times import Instant, instant_ms
 
 
@@ -41,12 +42,12 @@ class TasksQuery(Page):
 
 async def list_tasks(api: Api, call: Call) -> dict[str, Any]:
     """Return a page of tasks, newest first."""
-    query: TasksQuery = call.query
-    before = None if query.cursor is None else api.cursors.read(call.scope(), query.cursor)
-    found = await api.read(lambda ledger: ledger.tasks(query.where(), limit=query.limit + 1, before=before))
-    shown = found[: query.limit]
-    more = api.cursors.write(call.scope(), shown[-1][0]) if len(found) > query.limit else None
-    return {"data": [task_row(task) for _, task in shown], "next_cursor": more}
+    where = call.query.where()
+
+    def find(ledger: Ledger, limit: int, before: int | None) -> Sequence[tuple[int, Task]]:
+        return ledger.tasks(where, limit=limit, before=before)
+
+    return await paged(api, call, find, lambda one: one[0], lambda one: task_row(one[1]))
 
 
 async def show(api: Api, call: Call) -> dict[str, Any]:
