@@ -3,9 +3,11 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.instant import from_rfc3339
+from stibgate.domain.stats import DAY_MS, HOUR_MS
 from stibgate.domain.task import TaskState
 from stibgate.errors import UsageError
 from stibgate.stores import DeliveryFilter, TaskFilter
@@ -15,7 +17,7 @@ DELIVERIES = COMMON | {"state", "event_type", "partner_customer_id", "body_sha25
 TASKS = COMMON | {"state"}
 CURSOR = "cursor"
 
-SINCE = {"1h": 3_600_000, "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000}
+SINCE = {"1h": HOUR_MS, "24h": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS}
 """What `since` may say in place of a time, in milliseconds before now."""
 
 SEQUENCE_MAX = 2**63 - 1
@@ -33,21 +35,10 @@ def delivery_filter(query: Mapping[str, str], *, now_ms: int) -> DeliveryFilter:
     Raises:
         UsageError: A value is not one of those that its filter has.
     """
-    state = query.get("state")
-    if state is not None and state not in set(DeliveryState):
-        raise _unknown_word("state", state, DeliveryState)
     return DeliveryFilter(
-        state=None if state is None else DeliveryState(state),
-        source=query.get("source"),
+        **_common(query, DeliveryState, now_ms=now_ms),
         event_type=query.get("event_type"),
-        sink=query.get("sink"),
-        search_id=query.get("search_id"),
-        job_id=query.get("job_id"),
         partner_customer_id=query.get("partner_customer_id"),
-        since_ms=moment_of(query, "since", now_ms=now_ms),
-        until_ms=moment_of(query, "until", now_ms=now_ms),
-        error=query.get("error"),
-        person=person_of(query),
         body_sha256=_hash_of(query),
     )
 
@@ -58,20 +49,21 @@ def task_filter(query: Mapping[str, str], *, now_ms: int) -> TaskFilter:
     Raises:
         UsageError: A value is not one of those that its filter has.
     """
+    return TaskFilter(**_common(query, TaskState, now_ms=now_ms))
+
+
+def _common(query: Mapping[str, str], states: type[DeliveryState] | type[TaskState], *, now_ms: int) -> dict[str, Any]:
+    """Return the state, and what `COMMON` names."""
     state = query.get("state")
-    if state is not None and state not in set(TaskState):
-        raise _unknown_word("state", state, TaskState)
-    return TaskFilter(
-        state=None if state is None else TaskState(state),
-        sink=query.get("sink"),
-        source=query.get("source"),
-        search_id=query.get("search_id"),
-        job_id=query.get("job_id"),
-        since_ms=moment_of(query, "since", now_ms=now_ms),
-        until_ms=moment_of(query, "until", now_ms=now_ms),
-        error=query.get("error"),
-        person=person_of(query),
-    )
+    if state is not None and state not in set(states):
+        raise UsageError(f"state {state!r} is none", hint=f"It is one of {', '.join(states)}.")
+    return {
+        "state": None if state is None else states(state),
+        **{name: query.get(name) for name in ("source", "sink", "search_id", "job_id", "error")},
+        "since_ms": moment_of(query, "since", now_ms=now_ms),
+        "until_ms": moment_of(query, "until", now_ms=now_ms),
+        "person": person_of(query),
+    }
 
 
 def moment_of(query: Mapping[str, str], name: str, *, now_ms: int) -> int | None:
@@ -146,7 +138,3 @@ def before_of(query: Mapping[str, str]) -> int | None:
 def _digest(query: Mapping[str, str]) -> str:
     text = "\n".join(f"{name}={value}" for name, value in sorted(query.items()) if name != CURSOR)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-
-
-def _unknown_word(name: str, value: str, known: type[DeliveryState] | type[TaskState]) -> UsageError:
-    return UsageError(f"{name} {value!r} is none", hint=f"It is one of {', '.join(known)}.")
