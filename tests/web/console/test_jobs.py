@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import threading
 from decimal import Decimal
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from stibgate.domain.access import Role
 from stibgate.domain.budget import Unit
 from stibgate.domain.job import JobState, NewRun
+from stibgate.web.console import twins
 from stibgate.web.console.filters import cursor_of
 from stibgate.web.console.jobs import ROWS
+from stibgate.web.console.twins import csv_text
 from tests.stores.world import make_delivery, make_processed
 from tests.web.console.annex import BAD, INJECTED, make_annex
 
@@ -52,6 +55,22 @@ async def test_a_viewer_does_not_see_the_search(annex, path):
     assert "Example at" not in page.text
     assert "hidden: for operators" in page.text
     assert "Example at" in (await (await annex.login(Role.OPERATOR)).open(path)).text
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/bills", "/audit", "/deliveries", "/dead"])
+async def test_no_csv_is_made_on_the_loop(annex, monkeypatch, path):
+    """Ten thousand rows take longer than a sender's request should wait."""
+    makers = []
+
+    def noted(rows, columns):
+        makers.append(threading.get_ident())
+        return csv_text(rows, columns)
+
+    monkeypatch.setattr(twins, "csv_text", noted)
+    page = await (await annex.login(Role.ADMIN)).open(f"{path}.csv")
+    assert page.status == 200
+    assert len(makers) == 1
+    assert threading.get_ident() not in makers
 
 
 async def test_filters_and_cursor(annex):

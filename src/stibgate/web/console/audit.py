@@ -12,7 +12,7 @@ from stibgate.stores import AuditFilter
 from stibgate.views.audit import audit_row
 from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
 from stibgate.web.console.page import ConsoleParts, Page, Visit
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json_answer
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, json_answer
 
 ROWS = 50
 QUERY = frozenset({"action", "actor", "since", "until"})
@@ -55,7 +55,7 @@ class Audit:
 
     async def _csv(self, visit: Visit) -> web.Response:
         found = await self._read(visit, TWIN_ROWS_MAX)
-        return csv_answer(csv_text(map(audit_row, found), COLUMNS), "audit")
+        return await csv_answer(map(audit_row, found), COLUMNS, "audit")
 
     async def _read(self, visit: Visit, limit: int) -> Sequence[AuditLine]:
         query, now_ms = visit.query, self._parts.now_ms()

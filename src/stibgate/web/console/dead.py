@@ -14,7 +14,7 @@ from stibgate.stores.glance import alike
 from stibgate.views.deliveries import task_row
 from stibgate.web.console.filters import CURSOR, SINCE, TASKS, before_of, cursor_of, task_filter
 from stibgate.web.console.page import ConsoleParts, Page, Visit
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json_answer
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, json_answer
 
 ROWS = 50
 GROUPED_MAX = 1_000
@@ -87,12 +87,8 @@ class Dead:
 
     async def _csv(self, visit: Visit) -> web.Response:
         where, before = self._where(visit), before_of(visit.query)
-
-        def text(ledger: Ledger) -> str:
-            rows = ledger.tasks(where, limit=TWIN_ROWS_MAX, before=before)
-            return csv_text((task_row(task) for _, task in rows), COLUMNS)
-
-        return csv_answer(await self._parts.read(text), "dead-letters")
+        rows = await self._parts.read(lambda ledger: ledger.tasks(where, limit=TWIN_ROWS_MAX, before=before))
+        return await csv_answer((task_row(task) for _, task in rows), COLUMNS, "dead-letters")
 
     def _where(self, visit: Visit) -> TaskFilter:
         return task_filter({**visit.query, "state": TaskState.DEAD}, now_ms=self._parts.now_ms())

@@ -17,7 +17,7 @@ from stibgate.views.deliveries import delivery_row
 from stibgate.views.finding import NOTHING, narrowed
 from stibgate.web.console.filters import CURSOR, DELIVERIES, SINCE, before_of, cursor_of, delivery_filter
 from stibgate.web.console.page import ConsoleParts, Page, Visit, go, missing
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json_answer
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, json_answer
 
 ROWS = 50
 COLUMNS = (
@@ -58,7 +58,7 @@ class Deliveries:
         return visit.show(
             "deliveries.html",
             rows=rows[:ROWS],
-            older=self._older(visit, [row.delivery for row in rows], ROWS),
+            older=self._older(visit, [row.delivery for row in rows]),
             filters=filters,
             states=list(DeliveryState),
             sources=list(settings.sources),
@@ -72,25 +72,21 @@ class Deliveries:
     async def _json(self, visit: Visit) -> web.Response:
         where, before = self._where(visit), before_of(visit.query)
         found = await self._parts.read(lambda ledger: ledger.deliveries(where, limit=ROWS + 1, before=before))
-        return json_answer([delivery_row(one) for one in found[:ROWS]], self._older(visit, found, ROWS))
+        return json_answer([delivery_row(one) for one in found[:ROWS]], self._older(visit, found))
 
     async def _csv(self, visit: Visit) -> web.Response:
         where, before = self._where(visit), before_of(visit.query)
-
-        def text(ledger: Ledger) -> str:
-            found = ledger.deliveries(where, limit=TWIN_ROWS_MAX, before=before)
-            return csv_text(map(delivery_row, found), COLUMNS)
-
-        return csv_answer(await self._parts.read(text), "deliveries")
+        found = await self._parts.read(lambda ledger: ledger.deliveries(where, limit=TWIN_ROWS_MAX, before=before))
+        return await csv_answer(map(delivery_row, found), COLUMNS, "deliveries")
 
     def _where(self, visit: Visit) -> DeliveryFilter:
         return delivery_filter(visit.query, now_ms=self._parts.now_ms())
 
-    def _older(self, visit: Visit, found: Sequence[StoredDelivery], rows: int) -> str | None:
+    def _older(self, visit: Visit, found: Sequence[StoredDelivery]) -> str | None:
         """Return where the list goes on, when there is more of it."""
-        if len(found) <= rows:
+        if len(found) <= ROWS:
             return None
-        return visit.here(cursor=cursor_of(found[rows - 1].sequence, visit.query))
+        return visit.here(cursor=cursor_of(found[ROWS - 1].sequence, visit.query))
 
     async def _find(self, visit: Visit) -> web.Response:
         """Lead to what the search box names. It is a POST, so that no address stands in a URL."""

@@ -19,7 +19,7 @@ from stibgate.views.money import bill_row, budget_row
 from stibgate.web.console.alarms import AlarmWatch
 from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
 from stibgate.web.console.page import ConsoleParts, Page, Visit, missing
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, csv_text, json_answer
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, json_answer
 
 ROWS = 50
 ALARMS_MAX = 20
@@ -87,7 +87,7 @@ class Jobs:
 
     async def _jobs_csv(self, visit: Visit) -> web.Response:
         found = await self._read(visit, TWIN_ROWS_MAX)
-        return csv_answer(csv_text((_shown(visit, job) for job in found), JOB_COLUMNS), "jobs")
+        return await csv_answer((_shown(visit, job) for job in found), JOB_COLUMNS, "jobs")
 
     async def _read(self, visit: Visit, limit: int) -> Sequence[Job]:
         where, before = self._where(visit), before_of(visit.query)
@@ -123,7 +123,7 @@ class Jobs:
 
     async def _bills_csv(self, visit: Visit) -> web.Response:
         found = await self._read_bills(visit, TWIN_ROWS_MAX, patient=True) or ()
-        return csv_answer(csv_text(map(bill_row, found), BILL_COLUMNS), "bills")
+        return await csv_answer(map(bill_row, found), BILL_COLUMNS, "bills")
 
     async def _read_bills(self, visit: Visit, limit: int, *, patient: bool = False) -> Sequence[Bill] | None:
         """Return the bills that the URL asks for; None while those that miss records are still being looked for.

@@ -1,5 +1,6 @@
 """The same list for programs: JSON, and CSV that no spreadsheet takes for formulas."""
 
+import asyncio
 import csv
 import io
 import json
@@ -17,10 +18,10 @@ def json_answer(rows: Sequence[Mapping[str, Any]], following: str | None) -> web
     return web.json_response({"data": rows, "next": following})
 
 
-def csv_answer(text: str, name: str) -> web.Response:
-    """Return *text* as the file *name*, which is one of our own words."""
+async def csv_answer(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], name: str) -> web.Response:
+    """Return those *columns* of *rows* as the file *name*, which is one of our own words."""
     return web.Response(
-        text=text,
+        text=await asyncio.to_thread(csv_text, rows, columns),  # thousands of rows: a tenth of a second and more
         content_type="text/csv",
         charset="utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
