@@ -1,4 +1,4 @@
-"""What a scrape needs of the SQLite store: figures that indexes answer, however many deliveries there are."""
+"""What a scrape needs of the SQLite store: figures that cost the same, however many deliveries there are."""
 
 import os
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlite_utils import Database
+
+from stibgate.stores.totals import delivery_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,7 @@ class Figures:
     Attributes:
         tasks: (sink, state) -> tasks; those that ended well, or were cancelled, are not counted.
         oldest_ms: Sink -> since when its oldest open task is owed.
-        deliveries: State -> deliveries, of those that are not at their end.
+        deliveries: State -> deliveries.
         readbacks: Deliveries that wait for their job.
         jobs: State -> jobs that are not at their end.
     """
@@ -34,12 +36,7 @@ _TASKS = """
 SELECT sink, state, count(*), min(sequence) FROM tasks WHERE state IN ('queued', 'waiting', 'leased', 'paused')
 GROUP BY sink, state
 UNION ALL
-SELECT sink, 'dead', count(*), NULL FROM tasks WHERE state = 'dead' GROUP BY sink
-"""
-_DELIVERIES = """
-SELECT state, count(*) FROM deliveries WHERE state IN ('accepted', 'processing') GROUP BY state
-UNION ALL
-SELECT 'quarantined', count(*) FROM deliveries WHERE state = 'quarantined'
+SELECT name, state, count, NULL FROM totals WHERE thing = 'tasks' AND state = 'dead'
 """
 _JOBS = """
 SELECT state, count(*) FROM jobs WHERE state IN ('doubtful', 'reserved', 'submitted') GROUP BY state
@@ -59,7 +56,7 @@ def figures_of(db: Database, path: Path) -> Figures:
     return Figures(
         tasks,
         {sink: db.execute(created, (first,)).fetchone()[0] for sink, first in oldest.items()},
-        dict(db.execute(_DELIVERIES).fetchall()),
+        delivery_counts(db),
         db.execute("SELECT count(*) FROM readbacks").fetchone()[0],
         dict(db.execute(_JOBS).fetchall()),
         path.stat().st_size,

@@ -1,10 +1,9 @@
 """What must hold in every SQLite store, as queries that find what breaks it; `db check` asks them all."""
 
-from stibgate.domain.task import FINAL
 from stibgate.stores.job_moves import ENDED
 from stibgate.stores.jobs import OPEN_SQL, POLLABLE
+from stibgate.stores.scheduling import FINAL_SQL
 
-_FINAL = ", ".join(f"'{state}'" for state in FINAL)
 _ENDED = ", ".join(f"'{state}'" for state in sorted(ENDED))
 
 LAWS = {
@@ -15,10 +14,10 @@ LAWS = {
     "a task without its delivery": "SELECT task_id FROM tasks t LEFT JOIN deliveries d USING (delivery_id)"
     " WHERE d.delivery_id IS NULL",
     "a delivery that is done although a task is open": "SELECT DISTINCT delivery_id FROM deliveries"
-    f" JOIN tasks t USING (delivery_id) WHERE deliveries.state = 'done' AND t.state NOT IN ({_FINAL})",
+    f" JOIN tasks t USING (delivery_id) WHERE deliveries.state = 'done' AND t.state NOT IN ({FINAL_SQL})",
     "a delivery that is processing although every task is final": "SELECT delivery_id FROM deliveries"
     " WHERE state = 'processing' AND NOT EXISTS"
-    f" (SELECT 1 FROM tasks t WHERE t.delivery_id = deliveries.delivery_id AND t.state NOT IN ({_FINAL}))",
+    f" (SELECT 1 FROM tasks t WHERE t.delivery_id = deliveries.delivery_id AND t.state NOT IN ({FINAL_SQL}))",
     "a processed delivery whose records are not all stored": "SELECT delivery_id FROM deliveries d"
     " WHERE processed_at IS NOT NULL AND state IN ('processing', 'done')"
     " AND records <> (SELECT count(*) FROM records r WHERE r.delivery_id = d.delivery_id)",
@@ -38,7 +37,7 @@ LAWS = {
     "a partial task without a refused record": "SELECT t.task_id FROM tasks t WHERE t.state = 'partial'"
     " AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.task_id = t.task_id AND o.current AND o.kind = 'refused')",
     "a final task that still holds up others": "SELECT t.task_id FROM tasks t WHERE "
-    f"t.state IN ({_FINAL}) AND (EXISTS (SELECT 1 FROM task_persons p WHERE p.sequence = t.sequence)"
+    f"t.state IN ({FINAL_SQL}) AND (EXISTS (SELECT 1 FROM task_persons p WHERE p.sequence = t.sequence)"
     " OR EXISTS (SELECT 1 FROM tasks b WHERE b.blocked_by = t.sequence))",
     "two leased tasks of one sink with one person": "SELECT a.task_id FROM tasks a JOIN task_persons p"
     " ON p.sequence = a.sequence JOIN task_persons q ON q.sink = p.sink AND q.person = p.person"
@@ -50,14 +49,14 @@ LAWS = {
     "an open task that nothing will wake": "SELECT task_id FROM tasks"
     " WHERE (state IN ('queued', 'waiting') AND next_attempt_at IS NULL) OR (state = 'leased' AND lease_until IS NULL)"
     " OR (blocked_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM tasks b WHERE b.sequence = tasks.blocked_by"
-    f" AND b.state NOT IN ({_FINAL}))) OR (state = 'paused' AND NOT EXISTS"
+    f" AND b.state NOT IN ({FINAL_SQL}))) OR (state = 'paused' AND NOT EXISTS"
     " (SELECT 1 FROM sinks s WHERE s.sink = tasks.sink AND s.paused_at IS NOT NULL))",
     "a delivery that waits for a result and is not accepted": "SELECT r.delivery_id FROM readbacks r"
     " LEFT JOIN deliveries d USING (delivery_id) WHERE d.state IS NOT 'accepted'",
     "a result without its delivery": "SELECT r.delivery_id FROM results r LEFT JOIN deliveries d USING (delivery_id)"
     " WHERE d.delivery_id IS NULL",
     "a count of ended tasks that is wrong": "SELECT name || ' ' || state FROM"
-    f" (SELECT sink AS name, state, 1 AS n FROM tasks WHERE state IN ({_FINAL})"
+    f" (SELECT sink AS name, state, 1 AS n FROM tasks WHERE state IN ({FINAL_SQL})"
     " UNION ALL SELECT name, state, -count FROM totals WHERE thing = 'tasks') GROUP BY name, state HAVING sum(n) <> 0",
     "a count of ended deliveries that is wrong": "SELECT state FROM"
     " (SELECT state, 1 AS n FROM deliveries WHERE state IN ('done', 'ignored', 'quarantined')"

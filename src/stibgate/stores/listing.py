@@ -19,6 +19,7 @@ from sqlite_utils import Database
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import FINAL
 from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.stores.scheduling import FINAL_SQL
 
 PROBE = 2_000
 """Up to so many rows are few: looking at each costs a page some milliseconds."""
@@ -26,7 +27,6 @@ KINDS_MAX = 64
 TURNED_ROWS = 1_000
 """How many rows next to a moment are looked at for the sequence number that it bounds."""
 
-FINAL_SQL = ", ".join(f"'{state}'" for state in sorted(FINAL))
 OPEN_SQL = "'queued', 'waiting', 'leased', 'paused'"
 """As in the index `tasks_open`, which is of no use to any other wording."""
 
