@@ -2,17 +2,15 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
 from stibgate.app.metrics.catalogue import CATALOGUE, Kind
+from tests.deploy.fronts import DEPLOY, program
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
 RULES = [
     rule
@@ -78,13 +76,14 @@ def test_every_alert_has_its_test():
     assert fires == waits == {rule["alert"] for rule in RULES}
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 @pytest.mark.parametrize(
     "words", ["check rules alerts.yml", "test rules alerts_test.yml", "check config prometheus.yml"]
 )
 def test_promtool_agrees(words):
     """Promtool finds the rules, their tests and the example of a scrape configuration to be right."""
-    ran = subprocess.run(["promtool", *words.split()], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [program("promtool"), *words.split()], cwd=PROMETHEUS, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -113,13 +112,12 @@ def test_the_rows_are_the_questions_that_people_ask():
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_prometheus_reads_every_expression_of_the_dashboard(tmp_path):
     """Each query of the dashboard is one that Prometheus can parse."""
     exprs = [target["expr"].replace("$__rate_interval", "5m") for panel in panels() for target in panel["targets"]]
     rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(exprs)]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     ran = subprocess.run(
-        ["promtool", "check", "rules", tmp_path / "rules.yml"], capture_output=True, text=True, check=False
+        [program("promtool"), "check", "rules", tmp_path / "rules.yml"], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -6,11 +6,21 @@ import subprocess
 
 import pytest
 
+from stibgate.config import load
 from stibgate.config.model import ServerSettings, Settings
 from tests.deploy.fronts import DEPLOY, program
 
 UNITS = DEPLOY / "systemd"
 EXPOSURE_MAX = 1.5
+SECRET = "whsec_bWFkZS1mb3ItdGhpcy10ZXN0LWFuZC1mb3Igbm90aGluZw"
+SOURCES = """
+[sources.jobs]
+kind = "stibnite_jobs"
+[sources.push]
+kind = "stibnite_push"
+[sinks.crm]
+kind = "hubspot"
+"""
 
 
 def unit(name):
@@ -68,9 +78,14 @@ def test_the_sockets_are_those_of_the_settings():
         assert listener["Service"] == "stibgate.service"
 
 
-def test_credentials_are_settings():
-    """Every example of a credential is the path of a key that the configuration has."""
+def test_credentials_are_settings(tmp_path):
+    """Every example of a credential, given as systemd gives it, is where the service takes that key from."""
     named = re.findall(r"^#LoadCredential=([a-z_.]+):/", (UNITS / "stibgate.service").read_text(), re.MULTILINE)
     assert len(named) == 5
-    heads = {name.partition(".")[0] for name in named}
-    assert heads <= set(Settings.model_fields)
+    for name in named:
+        (tmp_path / name).write_text(
+            "dana:operator:made-for-this-test-and-for-nothing" if "console" in name else SECRET
+        )
+    (tmp_path / "config.toml").write_text(SOURCES)
+    settings = load(tmp_path / "config.toml", environ={"CREDENTIALS_DIRECTORY": str(tmp_path)}).settings
+    assert {name: settings.origins.of(tuple(name.split("."))) for name in named} == dict.fromkeys(named, "credentials")
