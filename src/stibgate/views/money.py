@@ -65,7 +65,7 @@ def budget_document(use: BudgetUse) -> dict[str, Any]:
 
 def budget_row(use: BudgetUse) -> dict[str, Any]:
     """Return a budget as it is listed: with its window's kind, and what it is near to."""
-    return budget_document(use) | {"period": use.budget.period, "window": use.window.name, "state": use.state}
+    return budget_document(use) | {"period": use.budget.period, "state": use.state}
 
 
 def decision_document(decision: Decision, reasons: Sequence[str] = ()) -> dict[str, Any]:
