@@ -125,6 +125,27 @@ def test_the_same_sink_with_another_policy_during_a_change_of_another():
     run(main())
 
 
+def test_another_policy_for_a_sink_that_is_still_to_come():
+    """Who is to take a sink's place goes by the policy that came last, also when it came before the place was free."""
+
+    async def main():
+        gate, new = Gate(), ScriptedSink()
+        service = Changing(crm=ScriptedSink([gate]))
+        await service.worker.start()
+        await service.send(1)
+        while not gate.inside:
+            await asyncio.sleep(0.01)
+        service.turn_to(crm=new)
+        service.turn_to(crm=new, policy=replace(POLICY, concurrency=7))
+        gate.opened.set()
+        await service.worker.changed()
+        (lane,) = service.worker._lanes
+        assert (lane.outlet.sink, lane.outlet.policy.concurrency) == (new, 7)
+        await service.worker.stop(drain_timeout_s=1)
+
+    run(main())
+
+
 @pytest.mark.parametrize("new", [True, False])
 def test_a_stop_in_the_middle_of_a_change(new):
     """A service that ends while a sink still has an attempt to end gives that one back, and opens nothing."""
