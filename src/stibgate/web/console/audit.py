@@ -12,12 +12,11 @@ from stibgate.stores import AuditFilter
 from stibgate.views.audit import audit_row
 from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
 from stibgate.web.console.page import ConsoleParts, Page, Visit
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, json_answer
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, twins_of
 
 ROWS = 50
 QUERY = frozenset({"action", "actor", "since", "until"})
 COLUMNS = ("sequence", "at", "actor", "role", "action", "target", "detail", "client_ip", "chain")
-_TWINS = (".json", ".csv")
 
 
 class Audit:
@@ -37,16 +36,14 @@ class Audit:
 
     async def _list(self, visit: Visit) -> web.Response:
         found = await self._read(visit, ROWS + 1)
-        filters = {name: value for name, value in visit.query.items() if name != CURSOR}
-        path, _, query = visit.here(CURSOR).partition("?")
         return visit.show(
             "audit.html",
             rows=[audit_row(line) | {"href": _href(line), "words": _words(line.entry.detail)} for line in found[:ROWS]],
             older=_older(visit, found),
-            filters=filters,
+            filters=filters_of(visit),
             actions=list(Action),
             since_words=list(SINCE),
-            twins=[(word, path + word + (f"?{query}" if query else "")) for word in _TWINS],
+            twins=twins_of(visit),
         )
 
     async def _json(self, visit: Visit) -> web.Response:

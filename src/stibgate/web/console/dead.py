@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -14,7 +13,7 @@ from stibgate.stores.glance import alike
 from stibgate.views.deliveries import task_row
 from stibgate.web.console.filters import CURSOR, SINCE, TASKS, before_of, cursor_of, task_filter
 from stibgate.web.console.page import ConsoleParts, Page, Visit
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, json_answer
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, twins_of
 
 ROWS = 50
 GROUPED_MAX = 1_000
@@ -63,7 +62,6 @@ class Dead:
     async def _show(self, visit: Visit) -> web.Response:
         where, before = self._where(visit), before_of(visit.query)
         groups, cut, rows = await self._parts.read(partial(_look, where=where, before=before))
-        filters = {name: value for name, value in visit.query.items() if name != CURSOR}
         return visit.show(
             "dead.html",
             groups=groups,
@@ -71,12 +69,10 @@ class Dead:
             grouped_max=GROUPED_MAX,
             rows=[task for _, task in rows[:ROWS]],
             older=self._older(visit, rows),
-            filters=filters,
+            filters=filters_of(visit),
             sinks=list(self._parts.settings().sinks),
             since_words=list(SINCE),
-            twins=[
-                (word, f"/dead{word}" + (f"?{urlencode(filters)}" if filters else "")) for word in (".json", ".csv")
-            ],
+            twins=twins_of(visit),
             may_replay=visit.may(Role.OPERATOR),
         )
 

@@ -17,7 +17,7 @@ from stibgate.views.deliveries import delivery_row
 from stibgate.views.finding import NOTHING, narrowed
 from stibgate.web.console.filters import CURSOR, DELIVERIES, SINCE, before_of, cursor_of, delivery_filter
 from stibgate.web.console.page import ConsoleParts, Page, Visit, go, missing
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, json_answer
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, twins_of
 
 ROWS = 50
 COLUMNS = (
@@ -54,18 +54,17 @@ class Deliveries:
         where, before = self._where(visit), before_of(visit.query)
         rows = await self._parts.read(partial(_rows, where=where, before=before))
         settings = self._parts.settings()
-        filters = {name: value for name, value in visit.query.items() if name != CURSOR}
         return visit.show(
             "deliveries.html",
             rows=rows[:ROWS],
             older=self._older(visit, [row.delivery for row in rows]),
-            filters=filters,
+            filters=filters_of(visit),
             states=list(DeliveryState),
             sources=list(settings.sources),
             sinks=list(settings.sinks),
             event_types=(RECORDS_PUSHED, JOB_SUCCEEDED, JOB_FAILED),
             since_words=list(SINCE),
-            twins=[(word, f"/deliveries{word}" + (f"?{urlencode(filters)}" if filters else "")) for word in _TWINS],
+            twins=twins_of(visit),
             may_replay=visit.may(Role.OPERATOR),
         )
 
@@ -102,9 +101,6 @@ class Deliveries:
                 " numbers, LinkedIn URLs and the body's SHA-256.",
             )
         return go(path)
-
-
-_TWINS = (".json", ".csv")
 
 
 def _rows(ledger: Ledger, *, where: DeliveryFilter, before: int | None) -> list[Row]:

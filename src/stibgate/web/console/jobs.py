@@ -3,7 +3,7 @@
 A search's text may name people, so only operators see it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -19,7 +19,7 @@ from stibgate.views.money import bill_row, budget_row
 from stibgate.web.console.alarms import AlarmWatch
 from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
 from stibgate.web.console.page import ConsoleParts, Page, Visit, missing
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, json_answer
+from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, twins_of
 
 ROWS = 50
 ALARMS_MAX = 20
@@ -34,7 +34,6 @@ BILL_COLUMNS = (
     "at", "job_id", "run_id", "search_id", "delivery_id", "state", "unit", "budget", "estimated", "ceiling", "billed",
     "received", "delivered", "waiting", "missing",
 )  # fmt: skip
-_TWINS = (".json", ".csv")
 
 
 class Jobs:
@@ -74,10 +73,10 @@ class Jobs:
             budgets=budgets,
             alarms=alarms,
             alarms_max=ALARMS_MAX,
-            filters=_filters(visit),
+            filters=filters_of(visit),
             states=list(JobState),
             budget_names=list(settings.budgets),
-            twins=_twins(visit),
+            twins=twins_of(visit),
             has_key=settings.stibnite.api_key is not None,
         )
 
@@ -112,9 +111,9 @@ class Jobs:
             "bills.html",
             rows=None if found is None else [bill_row(bill) for bill in found[:ROWS]],
             older=_older(visit, found or ()),
-            filters=_filters(visit),
+            filters=filters_of(visit),
             since_words=list(SINCE),
-            twins=_twins(visit),
+            twins=twins_of(visit),
         )
 
     async def _bills_json(self, visit: Visit) -> web.Response:
@@ -171,18 +170,8 @@ def _shown(visit: Visit, job: Job) -> dict[str, Any]:
     return job_row_for(job, plain=visit.may(Role.OPERATOR))
 
 
-def _filters(visit: Visit) -> Mapping[str, str]:
-    return {name: value for name, value in visit.query.items() if name != CURSOR}
-
-
 def _older(visit: Visit, found: Sequence[Job] | Sequence[Bill]) -> str | None:
     """Return where the list goes on, when there is more of it."""
     if len(found) <= ROWS:
         return None
     return visit.here(cursor=cursor_of(found[ROWS - 1].sequence, visit.query))
-
-
-def _twins(visit: Visit) -> list[tuple[str, str]]:
-    here = visit.here(CURSOR)
-    path, _, query = here.partition("?")
-    return [(word, path + word + (f"?{query}" if query else "")) for word in _TWINS]

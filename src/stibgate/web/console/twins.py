@@ -9,8 +9,22 @@ from typing import Any
 
 from aiohttp import web
 
+from stibgate.web.console.filters import CURSOR
+from stibgate.web.console.page import Visit
+
 TWIN_ROWS_MAX = 10_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def filters_of(visit: Visit) -> dict[str, str]:
+    """Return the filters of a list, without where it goes on."""
+    return {name: value for name, value in visit.query.items() if name != CURSOR}
+
+
+def twins_of(visit: Visit) -> list[tuple[str, str]]:
+    """Return the words and URLs of the twins of the list that is shown, from its beginning."""
+    path, _, query = visit.here(CURSOR).partition("?")
+    return [(word, path + word + (f"?{query}" if query else "")) for word in (".json", ".csv")]
 
 
 def json_answer(rows: Sequence[Mapping[str, Any]], following: str | None) -> web.Response:
