@@ -6,12 +6,10 @@ from typing import Any
 
 from stibgate.domain.budget import Budget, Decision, Unit
 from stibgate.domain.job import STIBNITE
-from stibgate.pipeline.alarms import Alarm, BudgetUse, alarms, uses_in
+from stibgate.pipeline.alarms import RECENT, Alarm, BudgetUse, alarms, bills_of, uses_in
 from stibgate.stores import Bill, Ledger
 from stibgate.views.words import amount_number, known_amount, moment
 
-RECENT = 1_000
-"""Of how many bills all alarms are looked for; what misses records is looked for in all."""
 _PLACES = Decimal("0.001")
 
 
@@ -96,9 +94,8 @@ def alarms_in(ledger: Ledger, budgets: Iterable[Budget], since_ms: int | None, *
     Usage is only judged without *since_ms*: of a part of the ledger, some bill would always seem somebody else's.
     """
     uses = uses_in(ledger, budgets, now_ms)
-    usage = ledger.usage_notes() if since_ms is None else None
     # What misses records is found by itself; all else would mean counting every record that ever came.
-    recent = ledger.bills(limit=RECENT, since_ms=since_ms)
+    recent, usage = (ledger.bills(limit=RECENT, since_ms=since_ms), None) if since_ms is not None else bills_of(ledger)
     bills = {bill.sequence: bill for bill in (*recent, *ledger.bills(limit=None, since_ms=since_ms, short=True))}
     return alarms(bills.values(), uses, usage, now_ms=now_ms)
 
