@@ -25,17 +25,13 @@ from stibgate.domain.fact import (
     Throttled,
 )
 from stibgate.domain.task import OutcomeKind, Signal
-from stibgate.errors import AuthReason
 from stibgate.events import READERS
 from stibgate.pipeline.drafts import NOT_ROUTED, UNKNOWN_EVENT
 from stibgate.signatures.presets import PRESETS
+from stibgate.views.rejections import MEANINGS
 
 OTHER = "other"
-REASONS = frozenset({
-    "", OTHER, "store", "unknown_source", "token_missing", "token_mismatch", "body_framing", "body_timeout",
-    "concurrency", "bytes_in_flight", "content_encoding", "content_type", "draining", "expect", "http_version",
-    "method", "rate", "too_large", "uri_too_long", NOT_ROUTED, UNKNOWN_EVENT, *AuthReason, *QuarantineReason,
-})  # fmt: skip
+REASONS = frozenset({"", OTHER, "store", NOT_ROUTED, UNKNOWN_EVENT, *MEANINGS, *QuarantineReason})
 """Why a request was not accepted, as the log says it."""
 SCHEMES = frozenset({*PRESETS, "custom"})
 EVENT_TYPES = frozenset(READERS)
