@@ -186,7 +186,7 @@ async def test_what_is_looked_at_all_the_time(asked):
     ledger.unfinished()
     ledger.rejections(NOW_MS)
     ledger.stats(since_ms=NOW_MS, until_ms=NOW_MS + 60_000, step_ms=60_000)
-    figures_of(store._reader, store._path)
+    figures_of(store._reader, store._ledger)
     assert len(statements) > 8
     assert walks(store, statements, NAMED) == set()
     whole = re.compile(r"SCAN (deliveries|tasks) USING COVERING INDEX (?!tasks_open|tasks_dead|deliveries_open)")

@@ -279,8 +279,6 @@ def m003_spending(db: Database) -> None:
 
 _OPERATING = """
 ALTER TABLE deliveries ADD COLUMN trace TEXT;
-CREATE INDEX deliveries_quarantined ON deliveries (state) WHERE state = 'quarantined';
-CREATE INDEX tasks_dead_of ON tasks (sink, state) WHERE state = 'dead';
 CREATE TABLE counts (
   span INTEGER NOT NULL,
   at INTEGER NOT NULL,

@@ -25,13 +25,13 @@ def gauges_of(state: State, sinks: Iterable[str], *, now_s: float) -> Iterator[M
         now_s: The present, in seconds since the epoch.
     """
     yield from _of_tasks(state, list(sinks), now_s)
-    figures = state.figures
-    yield gauge("stibgate_deliveries", {(each,): figures.deliveries.get(each, 0) for each in _DELIVERY_STATES})
+    figures, status = state.figures, state.figures.status
+    yield gauge("stibgate_deliveries", {(each,): status.deliveries.get(each, 0) for each in _DELIVERY_STATES})
     yield single("stibgate_readbacks_waiting", figures.readbacks)
     yield gauge("stibgate_jobs_open", {(each,): figures.jobs.get(each, 0) for each in _JOB_STATES})
-    yield single("stibgate_storage_database_bytes", figures.database_bytes)
-    yield single("stibgate_storage_wal_bytes", figures.wal_bytes)
-    yield single("stibgate_storage_free_bytes", figures.free_bytes)
+    yield single("stibgate_storage_database_bytes", status.size_bytes)
+    yield single("stibgate_storage_wal_bytes", status.wal_bytes)
+    yield single("stibgate_storage_free_bytes", status.free_bytes)
     yield single("stibgate_metrics_state_timestamp_seconds", state.at_s)
     yield from _of_money(state)
 
@@ -40,9 +40,9 @@ def _of_tasks(state: State, sinks: list[str], now_s: float) -> Iterator[Metric]:
     figures = state.figures
     yield gauge(
         "stibgate_queue_tasks",
-        {(sink, each): figures.tasks.get((sink, each), 0) for sink in sinks for each in _TASK_STATES},
+        {(sink, each): figures.tasks.get(sink, {}).get(each, 0) for sink in sinks for each in _TASK_STATES},
     )
-    oldest = {sink: figures.oldest_ms.get(sink) for sink in sinks}
+    oldest = {sink: figures.owing_since_ms.get(sink) for sink in sinks}
     yield gauge(
         "stibgate_queue_oldest_age_seconds",
         {(sink,): 0 if at_ms is None else max(now_s - at_ms / 1000, 0) for sink, at_ms in oldest.items()},

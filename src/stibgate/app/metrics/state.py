@@ -111,7 +111,7 @@ class StateReader:
         now_s = self._now_s()
         budgets = uses_in(ledger, self._budgets(), round(now_s * 1000))
         before = None if self.state is None else self.state.money
-        self.state = State(now_s, figures_of(db, self._path), ledger.sinks(), budgets, before)
+        self.state = State(now_s, figures_of(db, ledger), ledger.sinks(), budgets, before)
         began_s = time.monotonic()
         if began_s >= self._money_due_s:
             self.state = replace(self.state, money=_money(ledger, budgets, round(now_s * 1000)))
