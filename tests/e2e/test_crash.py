@@ -17,7 +17,7 @@ from tests.e2e.gateway import TOKEN, Gateway, configure, dropped, people_of, pus
 pytestmark = pytest.mark.e2e
 
 CLIENTS = 8
-KILLS = 3
+KILLS = 5
 
 SINKS = """
 [sinks.each]

@@ -14,7 +14,7 @@ from tests.e2e.gateway import DROP, Gateway, configure, dropped, push_body, unti
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS = 3
+ROUNDS = 5
 PUSHES = 5
 
 DELIVERY = """

@@ -8,7 +8,7 @@ from tests.simulation.world import Crash, World
 from tests.virtual import run
 
 SEEDS_WITHOUT_CRASHES = range(25)
-SEEDS_IN_MEMORY = (103, 105, 107)
+SEEDS_IN_MEMORY = (102, 103, 105, 107)
 SEEDS_ON_DISK = (105,)
 
 
