@@ -270,6 +270,20 @@ async def test_a_forged_delivery_that_is_on_its_way(tmp_path, lines):
         assert not lines.of("unhandled")
 
 
+async def test_a_client_whose_proxy_is_not_trusted_any_more(tmp_path, lines):
+    """Who a client is, is told by whoever was trusted when the request came; of the next one nobody else is believed."""
+    async with house(tmp_path) as at:
+        (body, headers), (other, proof) = signed_job(1), signed_job(2)
+        forwarded = ("x-forwarded-for", "192.0.2.7")
+        rest, sending = await half_sent(at, body, [*headers, forwarded])
+        assert (await at.reload(("[server]", "[server]\ntrusted_proxies = []"))).ok
+        rest.set()
+        assert await sending == 202
+        assert await at.post("/hooks/jobs", other, [*proof, forwarded]) == 202
+        clients = [line["client_ip"] for line in lines.of("delivery.accepted")]
+        assert clients == ["192.0.2.7", "127.0.0.1"]
+
+
 async def test_routes_and_sinks(tmp_path, lines):
     """A sink that is new is supplied, one that stays is not touched, and one that goes leaves its tasks where they are."""
     async with house(tmp_path, sinks='[sinks.drop]\nkind = "csv"\ndir = "./drops"\n') as at:

@@ -101,10 +101,12 @@ class Rollup:
             await self._tallies.forget_counts(now_ms - KEEP_COUNTS_MS, rejections_before_ms=now_ms - KEEP_REJECTIONS_MS)
 
     async def _forever(self) -> None:
+        forget_at_ms = 0
         while True:
             await asyncio.sleep(FLUSH_S)
             try:
-                if await self.flush():
+                if await self.flush() and self._now_ms() >= forget_at_ms:
+                    forget_at_ms = self._now_ms() + MINUTE_MS
                     await self.forget()
             except Exception:
                 log.exception("unhandled")

@@ -61,6 +61,7 @@ class _Visit:
 
     Attributes:
         started_s: When it began, on the loop's clock.
+        proxies: Who may say who the client is, as it was when the request came.
         route: The template of its path, once that is known.
         source: Whose it is, once that is known.
     """
@@ -68,6 +69,7 @@ class _Visit:
     request: web.BaseRequest
     request_id: str
     started_s: float
+    proxies: Proxies
     route: str = ""
     source: Source | None = None
 
@@ -75,6 +77,11 @@ class _Visit:
     def method(self) -> str:
         """Its method, of those that there are."""
         return self.request.method if self.request.method in hdrs.METH_ALL else "_OTHER"
+
+    @property
+    def client(self) -> str:
+        """The client's address, as far as trusted proxies tell it."""
+        return self.proxies.client(self.request)
 
 
 class Receiver:
@@ -140,7 +147,7 @@ class Receiver:
         """Return the answer to one request of the public listener."""
         started_s = self._clock()
         trusted = self._proxies.trusts(peer_of(request))
-        visit = _Visit(request, self._request_id(request, trusted=trusted), started_s)
+        visit = _Visit(request, self._request_id(request, trusted=trusted), started_s, self._proxies)
         try:
             return await self._answer(visit)
         except DeliveryRefused as refusal:
@@ -186,7 +193,7 @@ class Receiver:
                     request_id=visit.request_id,
                     headers=partial(request.headers.getall, default=()),
                     body=body,
-                    client=self._proxies.client(request),
+                    client=visit.client,
                     token_valid=token_valid,
                     started_s=visit.started_s,
                 ),
@@ -267,7 +274,7 @@ class Receiver:
                 source=name,
                 reason=refusal.reason,
                 http_status=refusal.status,
-                client_ip=self._proxies.client(visit.request),
+                client_ip=visit.client,
                 retry_after_s=refusal.retry_after_s,
                 suppressed=self._take_suppressed(),
             )
@@ -298,7 +305,7 @@ class Receiver:
             request,
             request_id=visit.request_id,
             status=refusal.status,
-            client=self._proxies.client(request),
+            client=visit.client,
             doubtful=doubtful,
         )
         self._refusals.note(source.name if source else refusal.source, refusal.reason, look, doubtful)
