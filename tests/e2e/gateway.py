@@ -7,6 +7,7 @@ import contextlib
 import gc
 import http.client
 import io
+import itertools
 import json
 import os
 import random
@@ -46,6 +47,16 @@ FROM_NOTHING = (sys.executable, "-m", "stibgate")
 # take the port of a gateway that is about to come back.
 PORTS = range(20_000, 32_000)
 
+
+def _own_ports():
+    """Return this process's share of the ports, in random order: two xdist workers never reach for the same one."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    return itertools.cycle(random.sample(share, len(share)))
+
+
+_ports = _own_ports()
+
 DROP = """
 [sinks.drop]
 kind = "csv"
@@ -57,8 +68,8 @@ for _name in COMMANDS:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    for port in random.sample(PORTS, len(PORTS)):
+    """Return a loopback port that nobody listens on, nor is about to: what was given to one test is not given again."""
+    for port in itertools.islice(_ports, len(PORTS)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
