@@ -13,7 +13,6 @@ from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
 from stibgate.domain.fact import Observe
 from stibgate.errors import StoreError
-from stibgate.normalise import Rules
 from stibgate.pipeline.dispatch import Dispatcher, Outlet, Within, untraced
 from stibgate.pipeline.fanout import Fanout, Readback
 from stibgate.pipeline.intake import Intake
@@ -130,7 +129,7 @@ class Works:
         return Fanout(
             self._store,
             settings.router(),
-            Rules(**settings.normalise.model_dump()),
+            settings.normalise.rules(),
             now_ms=now_ms,
             new_id=lambda: new_id("tsk"),
             first_delays_s={name: outlet.policy.schedule_s[0] for name, outlet in outlets.items()},

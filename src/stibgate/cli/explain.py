@@ -114,9 +114,9 @@ def _log_names(record: Record, hash_key: bytes) -> Iterator[str]:
 
 
 def _identifiers_of(text: str, settings: "Settings") -> list[tuple[str, str]]:
-    from stibgate.normalise import Rules, identifiers_of
+    from stibgate.normalise import identifiers_of
 
-    found = list(identifiers_of(text, Rules(**settings.normalise.model_dump())))
+    found = list(identifiers_of(text, settings.normalise.rules()))
     if not found:
         raise UsageError(
             f"{text!r} is no e-mail address, phone number or LinkedIn URL", hint="Give an id without --person."

@@ -191,11 +191,10 @@ def operate(
 
 
 async def _locally(settings: "Settings", acts: "Acts", call: str, body: dict[str, Any]) -> dict[str, Any]:
-    from stibgate.normalise import Rules
     from stibgate.views.replays import report_row
     from stibgate.web.api.replays import ReplayBody, SelectionBody
 
-    rules = Rules(**settings.normalise.model_dump())
+    rules = settings.normalise.rules()
     if call == "replays":
         wanted = ReplayBody.read(json.dumps(body))
         return report_row(

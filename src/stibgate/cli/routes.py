@@ -17,7 +17,7 @@ from stibgate.domain.routing import Explanation, Routing
 from stibgate.errors import NotUnderstood, StibgateError, UsageError
 from stibgate.events import READERS
 from stibgate.events.envelope import parse, resolve
-from stibgate.normalise import Rules, normalise
+from stibgate.normalise import normalise
 from stibgate.views.words import counted
 
 
@@ -90,7 +90,7 @@ def _read(body: bytes, header_event_type: str | None, settings: Settings) -> tup
             f"{event.event_type!r} is an event type that is not known",
             hint=f"Such a delivery is kept and ignored. Known are {', '.join(READERS)}.",
         )
-    rules = Rules(**settings.normalise.model_dump())
+    rules = settings.normalise.rules()
     return event, [normalise(one, position=position, rules=rules) for position, one in enumerate(raw)]
 
 

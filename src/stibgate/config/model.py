@@ -36,6 +36,7 @@ from stibgate.config.routes import Routes, rules
 from stibgate.domain.budget import Budget, Period, Unit
 from stibgate.domain.routing import Router
 from stibgate.errors import UsageError
+from stibgate.normalise import Rules
 from stibgate.sinks.settings import Count, Duration, PositiveDuration, Rate, Schedule, Size
 
 Auth = Literal["signature", "token", "signature+token", "signature_or_token"]
@@ -167,6 +168,10 @@ class NormaliseSettings(_Section):
 
     default_region: str = "US"
     invalid_field: Literal["null", "keep"] = "null"
+
+    def rules(self) -> Rules:
+        """Return them for `normalise`."""
+        return Rules(**self.model_dump())
 
 
 class CircuitSettings(_Section):

@@ -135,7 +135,7 @@ class Api:
     @property
     def rules(self) -> Rules:
         """As records are normalised; people are looked up so."""
-        return Rules(**self.settings().normalise.model_dump())
+        return self.settings().normalise.rules()
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Deliveries:
         text = visit.field("q").strip()
         if not text:
             return go("/deliveries")
-        rules = Rules(**self._parts.settings().normalise.model_dump())
+        rules = self._parts.settings().normalise.rules()
         path = await self._parts.read(partial(_find, text=text, rules=rules, people=visit.may(Role.OPERATOR)))
         if path is None:
             raise missing(
