@@ -14,8 +14,7 @@ from stibgate.domain.budget import Unit
 from stibgate.domain.job import JobState, NewRun
 from stibgate.web.console import twins
 from stibgate.web.console.filters import cursor_of
-from stibgate.web.console.jobs import ROWS
-from stibgate.web.console.twins import csv_text
+from stibgate.web.console.twins import ROWS, csv_text
 from tests.stores.world import make_delivery, make_processed
 from tests.web.console.annex import BAD, INJECTED, make_annex
 

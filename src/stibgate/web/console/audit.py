@@ -10,11 +10,10 @@ from stibgate.domain.audit import Action, AuditLine
 from stibgate.errors import UsageError
 from stibgate.stores import AuditFilter
 from stibgate.views.audit import audit_row
-from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
+from stibgate.web.console.filters import CURSOR, SINCE, before_of, moment_of
 from stibgate.web.console.page import ConsoleParts, Page, Visit
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, twins_of
+from stibgate.web.console.twins import ROWS, TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, older_of, twins_of
 
-ROWS = 50
 QUERY = frozenset({"action", "actor", "since", "until"})
 COLUMNS = ("sequence", "at", "actor", "role", "action", "target", "detail", "client_ip", "chain")
 
@@ -39,7 +38,7 @@ class Audit:
         return visit.show(
             "audit.html",
             rows=[audit_row(line) | {"href": _href(line), "words": _words(line.entry.detail)} for line in found[:ROWS]],
-            older=_older(visit, found),
+            older=older_of(visit, [line.sequence for line in found]),
             filters=filters_of(visit),
             actions=list(Action),
             since_words=list(SINCE),
@@ -48,7 +47,7 @@ class Audit:
 
     async def _json(self, visit: Visit) -> web.Response:
         found = await self._read(visit, ROWS + 1)
-        return json_answer([audit_row(line) for line in found[:ROWS]], _older(visit, found))
+        return json_answer(visit, [audit_row(line) for line in found], [line.sequence for line in found])
 
     async def _csv(self, visit: Visit) -> web.Response:
         found = await self._read(visit, TWIN_ROWS_MAX)
@@ -67,13 +66,6 @@ class Audit:
         )
         before = before_of(query)
         return await self._parts.read(lambda ledger: ledger.audit(where, limit=limit, before=before))
-
-
-def _older(visit: Visit, found: Sequence[AuditLine]) -> str | None:
-    """Return where the list goes on, when there is more of it."""
-    if len(found) <= ROWS:
-        return None
-    return visit.here(cursor=cursor_of(found[ROWS - 1].sequence, visit.query))
 
 
 def _href(line: AuditLine) -> str | None:

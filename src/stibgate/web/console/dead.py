@@ -11,11 +11,10 @@ from stibgate.domain.task import Task, TaskState
 from stibgate.stores import Ledger, TaskFilter
 from stibgate.stores.glance import alike
 from stibgate.views.deliveries import task_row
-from stibgate.web.console.filters import CURSOR, SINCE, TASKS, before_of, cursor_of, task_filter
+from stibgate.web.console.filters import CURSOR, SINCE, TASKS, before_of, task_filter
 from stibgate.web.console.page import ConsoleParts, Page, Visit
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, twins_of
+from stibgate.web.console.twins import ROWS, TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, older_of, twins_of
 
-ROWS = 50
 GROUPED_MAX = 1_000
 """How many of the latest dead letters are sorted into groups."""
 GROUPS_MAX = 50
@@ -68,7 +67,7 @@ class Dead:
             cut=cut,
             grouped_max=GROUPED_MAX,
             rows=[task for _, task in rows[:ROWS]],
-            older=self._older(visit, rows),
+            older=older_of(visit, [number for number, _ in rows]),
             filters=filters_of(visit),
             sinks=list(self._parts.settings().sinks),
             since_words=list(SINCE),
@@ -79,7 +78,7 @@ class Dead:
     async def _json(self, visit: Visit) -> web.Response:
         where, before = self._where(visit), before_of(visit.query)
         rows = await self._parts.read(lambda ledger: ledger.tasks(where, limit=ROWS + 1, before=before))
-        return json_answer([task_row(task) for _, task in rows[:ROWS]], self._older(visit, rows))
+        return json_answer(visit, [task_row(task) for _, task in rows], [number for number, _ in rows])
 
     async def _csv(self, visit: Visit) -> web.Response:
         where, before = self._where(visit), before_of(visit.query)
@@ -88,9 +87,6 @@ class Dead:
 
     def _where(self, visit: Visit) -> TaskFilter:
         return task_filter({**visit.query, "state": TaskState.DEAD}, now_ms=self._parts.now_ms())
-
-    def _older(self, visit: Visit, rows: Sequence[tuple[int, Task]]) -> str | None:
-        return visit.here(cursor=cursor_of(rows[ROWS - 1][0], visit.query)) if len(rows) > ROWS else None
 
 
 def _look(

@@ -15,11 +15,10 @@ from stibgate.normalise import Rules
 from stibgate.stores import DeliveryFilter, Ledger, TaskFilter
 from stibgate.views.deliveries import delivery_row
 from stibgate.views.finding import NOTHING, narrowed
-from stibgate.web.console.filters import CURSOR, DELIVERIES, SINCE, before_of, cursor_of, delivery_filter
+from stibgate.web.console.filters import CURSOR, DELIVERIES, SINCE, before_of, delivery_filter
 from stibgate.web.console.page import ConsoleParts, Page, Visit, go, missing
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, twins_of
+from stibgate.web.console.twins import ROWS, TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, older_of, twins_of
 
-ROWS = 50
 COLUMNS = (
     "delivery_id", "received_at", "state", "source", "event_type", "records", "search_id", "job_id",
     "partner_customer_id", "duplicates", "via", "reason",
@@ -57,7 +56,7 @@ class Deliveries:
         return visit.show(
             "deliveries.html",
             rows=rows[:ROWS],
-            older=self._older(visit, [row.delivery for row in rows]),
+            older=older_of(visit, [row.delivery.sequence for row in rows]),
             filters=filters_of(visit),
             states=list(DeliveryState),
             sources=list(settings.sources),
@@ -71,7 +70,7 @@ class Deliveries:
     async def _json(self, visit: Visit) -> web.Response:
         where, before = self._where(visit), before_of(visit.query)
         found = await self._parts.read(lambda ledger: ledger.deliveries(where, limit=ROWS + 1, before=before))
-        return json_answer([delivery_row(one) for one in found[:ROWS]], self._older(visit, found))
+        return json_answer(visit, [delivery_row(one) for one in found], [one.sequence for one in found])
 
     async def _csv(self, visit: Visit) -> web.Response:
         where, before = self._where(visit), before_of(visit.query)
@@ -80,12 +79,6 @@ class Deliveries:
 
     def _where(self, visit: Visit) -> DeliveryFilter:
         return delivery_filter(visit.query, now_ms=self._parts.now_ms())
-
-    def _older(self, visit: Visit, found: Sequence[StoredDelivery]) -> str | None:
-        """Return where the list goes on, when there is more of it."""
-        if len(found) <= ROWS:
-            return None
-        return visit.here(cursor=cursor_of(found[ROWS - 1].sequence, visit.query))
 
     async def _find(self, visit: Visit) -> web.Response:
         """Lead to what the search box names. It is a POST, so that no address stands in a URL."""

@@ -17,11 +17,10 @@ from stibgate.views.job_story import story_of_job
 from stibgate.views.jobs import job_row_for
 from stibgate.views.money import bill_row, budget_row
 from stibgate.web.console.alarms import AlarmWatch
-from stibgate.web.console.filters import CURSOR, SINCE, before_of, cursor_of, moment_of
+from stibgate.web.console.filters import CURSOR, SINCE, before_of, moment_of
 from stibgate.web.console.page import ConsoleParts, Page, Visit, missing
-from stibgate.web.console.twins import TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, twins_of
+from stibgate.web.console.twins import ROWS, TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, older_of, twins_of
 
-ROWS = 50
 ALARMS_MAX = 20
 JOBS = frozenset({"state", "budget"})
 BILLS = frozenset({"since", "short"})
@@ -69,7 +68,7 @@ class Jobs:
         return visit.show(
             "jobs.html",
             rows=[_shown(visit, job) for job in found[:ROWS]],
-            older=_older(visit, found),
+            older=older_of(visit, [job.sequence for job in found]),
             budgets=budgets,
             alarms=alarms,
             alarms_max=ALARMS_MAX,
@@ -82,7 +81,7 @@ class Jobs:
 
     async def _jobs_json(self, visit: Visit) -> web.Response:
         found = await self._read(visit, ROWS + 1)
-        return json_answer([_shown(visit, job) for job in found[:ROWS]], _older(visit, found))
+        return json_answer(visit, [_shown(visit, job) for job in found], [job.sequence for job in found])
 
     async def _jobs_csv(self, visit: Visit) -> web.Response:
         found = await self._read(visit, TWIN_ROWS_MAX)
@@ -110,7 +109,7 @@ class Jobs:
         return visit.show(
             "bills.html",
             rows=None if found is None else [bill_row(bill) for bill in found[:ROWS]],
-            older=_older(visit, found or ()),
+            older=older_of(visit, [bill.sequence for bill in found or ()]),
             filters=filters_of(visit),
             since_words=list(SINCE),
             twins=twins_of(visit),
@@ -118,7 +117,7 @@ class Jobs:
 
     async def _bills_json(self, visit: Visit) -> web.Response:
         found = await self._read_bills(visit, ROWS + 1, patient=True) or ()
-        return json_answer([bill_row(bill) for bill in found[:ROWS]], _older(visit, found))
+        return json_answer(visit, [bill_row(bill) for bill in found], [bill.sequence for bill in found])
 
     async def _bills_csv(self, visit: Visit) -> web.Response:
         found = await self._read_bills(visit, TWIN_ROWS_MAX, patient=True) or ()
@@ -168,10 +167,3 @@ class Jobs:
 def _shown(visit: Visit, job: Job) -> dict[str, Any]:
     """Return a job as this person may see it."""
     return job_row_for(job, plain=visit.may(Role.OPERATOR))
-
-
-def _older(visit: Visit, found: Sequence[Job] | Sequence[Bill]) -> str | None:
-    """Return where the list goes on, when there is more of it."""
-    if len(found) <= ROWS:
-        return None
-    return visit.here(cursor=cursor_of(found[ROWS - 1].sequence, visit.query))

@@ -1,4 +1,4 @@
-"""The same list for programs: JSON, and CSV that no spreadsheet takes for formulas."""
+"""A list by pages, and the same list for programs: JSON, and CSV that no spreadsheet takes for formulas."""
 
 import asyncio
 import csv
@@ -9,9 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
-from stibgate.web.console.filters import CURSOR
+from stibgate.web.console.filters import CURSOR, cursor_of
 from stibgate.web.console.page import Visit
 
+ROWS = 50
+"""How many rows a page of a list has; one more is read, to know whether there are older ones."""
 TWIN_ROWS_MAX = 10_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -27,9 +29,14 @@ def twins_of(visit: Visit) -> list[tuple[str, str]]:
     return [(word, path + word + (f"?{query}" if query else "")) for word in (".json", ".csv")]
 
 
-def json_answer(rows: Sequence[Mapping[str, Any]], following: str | None) -> web.Response:
-    """Return *rows* and the URL of those after them."""
-    return web.json_response({"data": rows, "next": following})
+def older_of(visit: Visit, numbers: Sequence[int]) -> str | None:
+    """Return where the list goes on, when there is more of it; *numbers* are those of the rows that were read."""
+    return visit.here(cursor=cursor_of(numbers[ROWS - 1], visit.query)) if len(numbers) > ROWS else None
+
+
+def json_answer(visit: Visit, rows: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> web.Response:
+    """Return a page of *rows* and the URL of those after it."""
+    return web.json_response({"data": rows[:ROWS], "next": older_of(visit, numbers)})
 
 
 async def csv_answer(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], name: str) -> web.Response:
