@@ -1,7 +1,7 @@
 """What a store must do with what is counted."""
 
-from stibgate.domain.rejection import HOUR_MS, Evidence, Finding, Rejections
-from stibgate.domain.stats import DAY_MS
+from stibgate.domain.rejection import Evidence, Finding, Rejections
+from stibgate.domain.stats import DAY_MS, HOUR_MS
 from stibgate.domain.tally import MINUTE_MS, QUARTER_MS, Counted, Key, Series
 from stibgate.domain.task import Signal
 from stibgate.stores.glance import DeadGroup, Seen

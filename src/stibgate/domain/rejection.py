@@ -7,9 +7,6 @@ header's value but a user agent's first characters.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from stibgate.domain.tally import MINUTE_MS
-
-HOUR_MS = 60 * MINUTE_MS
 AGENT_CHARS_MAX = 100
 SHA256_CHARS = 12
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from stibgate.domain.rejection import HOUR_MS, SHA256_CHARS, Evidence, Finding, Rejections
+from stibgate.domain.rejection import SHA256_CHARS, Evidence, Finding, Rejections
+from stibgate.domain.stats import HOUR_MS
 from stibgate.domain.tally import NO_SOURCE
 from stibgate.pipeline.source import Source
 from stibgate.signatures import Scheme, explain

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from stibgate.domain.rejection import HOUR_MS, Rejections, grouped
-from stibgate.domain.stats import Stats, span_of, stats_of
+from stibgate.domain.rejection import Rejections, grouped
+from stibgate.domain.stats import HOUR_MS, Stats, span_of, stats_of
 from stibgate.domain.tally import Counted, Key
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from sqlite_utils import Database
 
-from stibgate.domain.rejection import HOUR_MS, Rejections
+from stibgate.domain.rejection import Rejections
+from stibgate.domain.stats import HOUR_MS
 from stibgate.domain.tally import SPANS_MS, Counted, Key
 from stibgate.stores.rows import rejection_values
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from stibgate.domain.rejection import HOUR_MS, Rejections, grouped
-from stibgate.domain.stats import Stats, span_of, stats_of
+from stibgate.domain.rejection import Rejections, grouped
+from stibgate.domain.stats import HOUR_MS, Stats, span_of, stats_of
 from stibgate.domain.tally import Counted, Key, Series
 from stibgate.stores.glance import DEAD_GROUPED_MAX, DeadGroup, Seen, alike
 from stibgate.stores.listing import OPEN_SQL, last_posted_query

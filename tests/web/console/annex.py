@@ -7,7 +7,8 @@ from aiohttp import DummyCookieJar, web
 
 from stibgate.config import Settings
 from stibgate.domain.access import grant
-from stibgate.domain.rejection import HOUR_MS, Evidence, Finding, Rejections
+from stibgate.domain.rejection import Evidence, Finding, Rejections
+from stibgate.domain.stats import HOUR_MS
 from stibgate.log import as_json
 from stibgate.pipeline.operations import Operations
 from stibgate.stores.memory import MemoryStore
