@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stibgate.domain.instant import from_rfc3339, to_compact, to_rfc3339
+from stibgate.domain.instant import from_date_or_rfc3339, from_rfc3339, to_compact, to_rfc3339
 
 END_MS = 253_402_300_800_000  # the year 10,000
 
@@ -55,3 +55,12 @@ def test_refused(text):
     """A time without an offset, or no time at all, is a `ValueError`."""
     with pytest.raises(ValueError):
         from_rfc3339(text)
+
+
+def test_dates():
+    """Who writes a date means its midnight UTC; a time is read as it is, and still needs its offset."""
+    assert from_date_or_rfc3339("2026-05-17") == from_rfc3339("2026-05-17T00:00:00Z")
+    assert from_date_or_rfc3339("2026-05-17T18:42:10.004Z") == 1_779_043_330_004
+    for text in ("2026-05-17T18:42:10", "20260517", "2026-02-30", "\N{ARABIC-INDIC DIGIT TWO}026-05-17"):
+        with pytest.raises(ValueError):
+            from_date_or_rfc3339(text)

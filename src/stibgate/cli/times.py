@@ -1,15 +1,12 @@
 """Times on the command line: a date, which is midnight UTC, or RFC 3339."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from stibgate.domain.instant import from_rfc3339, to_rfc3339
+from stibgate.domain.instant import from_date_or_rfc3339, to_rfc3339
 from stibgate.errors import UsageError
-
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def time_option(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -28,7 +25,7 @@ def parse_time(text: str, option: str) -> int:
         UsageError: It is neither a date nor a time.
     """
     try:
-        return from_rfc3339(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
+        return from_date_or_rfc3339(text)
     except ValueError as error:
         raise UsageError(
             f"{option} {text!r} is neither a date nor a time with its offset",

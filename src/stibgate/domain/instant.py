@@ -1,6 +1,9 @@
 """Instants: milliseconds since the Unix epoch inside, RFC 3339 UTC with a `Z` outside."""
 
+import re
 from datetime import UTC, datetime
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def to_rfc3339(unix_ms: int) -> str:
@@ -24,3 +27,12 @@ def from_rfc3339(text: str) -> int:
     if moment.tzinfo is None:
         raise ValueError("a time needs an offset, for example 2026-05-17T18:42:10Z")
     return round(moment.timestamp() * 1000)
+
+
+def from_date_or_rfc3339(text: str) -> int:
+    """Return the milliseconds since the epoch that a person means: a date is its midnight UTC.
+
+    Raises:
+        ValueError: *text* is neither a date nor RFC 3339 with an offset.
+    """
+    return from_rfc3339(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)

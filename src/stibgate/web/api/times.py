@@ -5,9 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from stibgate.domain.instant import from_rfc3339
+from stibgate.domain.instant import from_date_or_rfc3339
 
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?$"
 _SHAPE = re.compile(_PATTERN)
 
@@ -20,7 +19,7 @@ def _checked(text: str) -> str:
 
 
 def _to_ms(text: str) -> int:
-    return from_rfc3339(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text.upper())
+    return from_date_or_rfc3339(text.upper())
 
 
 Instant = Annotated[str, AfterValidator(_checked), Field(examples=["2026-05-17T18:42:10Z"])]

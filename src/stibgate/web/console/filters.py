@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stibgate.domain.delivery import DeliveryState
-from stibgate.domain.instant import from_rfc3339
+from stibgate.domain.instant import from_date_or_rfc3339
 from stibgate.domain.stats import DAY_MS, HOUR_MS
 from stibgate.domain.task import TaskState
 from stibgate.errors import UsageError
@@ -23,7 +23,6 @@ SINCE = {"1h": HOUR_MS, "24h": DAY_MS, "7d": 7 * DAY_MS, "30d": 30 * DAY_MS}
 SEQUENCE_MAX = 2**63 - 1
 """What a store can count to; the numbers of bills come near it."""
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 _PERSON = re.compile(r"h:[0-9a-f]{32}", re.ASCII)
 _CURSOR = re.compile(r"(\d{1,19})-([0-9a-f]{8})", re.ASCII)
@@ -78,7 +77,7 @@ def moment_of(query: Mapping[str, str], name: str, *, now_ms: int) -> int | None
     if text in SINCE:
         return now_ms - SINCE[text]
     try:
-        return from_rfc3339(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
+        return from_date_or_rfc3339(text)
     except ValueError as error:
         raise UsageError(
             f"{name} {text!r} is not a time",
