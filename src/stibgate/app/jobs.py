@@ -1,12 +1,11 @@
 """The parts that buy jobs and look after them, put together."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
-from stibgate.app.parts import intake_of, job_sources, new_id, now_ms, open_for_command
+from stibgate.app.parts import intake_of, jitter, job_sources, new_id, now_ms, open_for_command
 from stibgate.app.vendors import stibnite_client
 from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
@@ -28,8 +27,6 @@ TakeJob = Callable[[str, str, bytes], Awaitable[tuple[Delivery, Admission]]]
 
 ONE_TRY = Patience(tries_max=1)
 """The background has a patience of its own, kept in the store."""
-
-_DICE = random.Random()  # noqa: S311  (jitter)
 
 
 def job_source(settings: Settings) -> str | None:
@@ -64,7 +61,7 @@ class JobParts:
     ) -> None:
         budgets = {name: settings.budget(name) for name in settings.budgets}
         self.client = stibnite_client(settings, patience=ONE_TRY, observe=observe)
-        line = Line(now_ms, _DICE.random)
+        line = Line(now_ms, jitter)
         after_s = settings.stibnite.reconcile_after
         buyer = Buyer(
             store,

@@ -1,12 +1,11 @@
 """The sinks of a service: built from their settings, opened, changed by a reload, closed."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from stibgate.app.parts import SinkMemory, now_ms, policy_of
+from stibgate.app.parts import SinkMemory, jitter, now_ms, policy_of
 from stibgate.config import AnySink, Settings
 from stibgate.domain.fact import Observe, unobserved
 from stibgate.errors import ConfigError, Problem, SinkUnavailable, StibgateError
@@ -19,8 +18,6 @@ log = structlog.get_logger("stibgate.service")
 READY_S = 1.0
 """How long the start waits for a sink; a slower one becomes ready in its own time, and its tasks wait."""
 CLOSED_S = 2.0
-
-_DICE = random.Random()  # noqa: S311  (jitter)
 
 _SLOW = "Its disk or network does not answer; its tasks wait, and are tried again by themselves."
 
@@ -86,7 +83,7 @@ class Outlets:
 
     def _build(self, name: str, wanted: AnySink) -> Sink:
         try:
-            return wanted.build(SinkContext(name, now_ms, _DICE.random, SinkMemory(name, self._store), self._observe))
+            return wanted.build(SinkContext(name, now_ms, jitter, SinkMemory(name, self._store), self._observe))
         except StibgateError as error:
             words, hint = error.message, error.hint
             cause: Exception = error

@@ -1,5 +1,6 @@
-"""Settings into parts, and what only the composition root has: the clock and the source of ids."""
+"""Settings into parts, and what only the composition root has: the clock, chance, and the source of ids."""
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 OPEN_FOR_MAX_S = 600.0
 """Up to here a breaker's time doubles, unless it begins with more."""
+
+jitter = random.Random().random  # noqa: S311  (it keeps tries apart, and hides nothing)
 
 
 def now_ms() -> int:

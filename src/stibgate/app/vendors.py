@@ -1,9 +1,8 @@
 """Clients of the vendors' APIs, as the configuration says."""
 
 import asyncio
-import random
 
-from stibgate.app.parts import now_ms
+from stibgate.app.parts import jitter, now_ms
 from stibgate.config import Settings
 from stibgate.domain.fact import Observe, unobserved
 from stibgate.errors import ConfigError, Problem
@@ -11,12 +10,10 @@ from stibgate.vendors.retry import Means, Patience
 from stibgate.vendors.stibnite import StibniteClient
 from stibgate.vendors.thehog import TheHogClient
 
-_DICE = random.Random()  # noqa: S311  (jitter)
-
 
 def means(observe: Observe = unobserved) -> Means:
     """Return the clock, the sleep and the chance that clients use."""
-    return Means(now=lambda: now_ms() / 1000, sleep=asyncio.sleep, jitter=_DICE.random, observe=observe)
+    return Means(now=lambda: now_ms() / 1000, sleep=asyncio.sleep, jitter=jitter, observe=observe)
 
 
 def stibnite_client(

@@ -1,6 +1,5 @@
 """The way of a delivery through the house, from its intake to the sinks, over changes of the configuration."""
 
-import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from stibgate.app.buying import Buying
 from stibgate.app.jobs import JobParts
 from stibgate.app.outlets import Outlets
-from stibgate.app.parts import intake_of, new_id, now_ms, readback_of
+from stibgate.app.parts import intake_of, jitter, new_id, now_ms, readback_of
 from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
 from stibgate.domain.fact import Observe
@@ -18,8 +17,6 @@ from stibgate.pipeline.fanout import Fanout, Readback
 from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.worker import Worker
 from stibgate.stores.sqlite import SqliteStore
-
-_DICE = random.Random()  # noqa: S311  (jitter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class Works:
             self._store,
             outlets,
             now_ms=now_ms,
-            jitter=_DICE.random,
+            jitter=jitter,
             hash_key=self._store.hash_key,
             observe=self._observe,
             within=self._within,
