@@ -69,7 +69,7 @@ async def test_a_form_needs_its_sessions_token(office, csrf):
 @pytest.mark.parametrize("path", ["/login", "/logout", "/deliveries/find"])
 async def test_a_form_that_does_not_arrive(office, monkeypatch, lines, path):
     """Whoever begins a form and says nothing more is answered in time; whoever goes away leaves no trace of a bug."""
-    monkeypatch.setattr("stibgate.web.console.page.BODY_S", 0.05)
+    monkeypatch.setattr("stibgate.web.refused.BODY_S", 0.05)
     cookie = (await office.login()).cookies[COOKIE]
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nCookie: {COOKIE}={cookie}\r\n"

@@ -14,8 +14,9 @@ from stibgate.views.finding import narrowed, person_hashes
 from stibgate.views.masking import masked_record
 from stibgate.views.story import line_row, story_of_delivery
 from stibgate.web.api import shapes
-from stibgate.web.api.route import Api, Call, Page, Query, Refused, Route, Text, missing, paged, whole
+from stibgate.web.api.route import Api, Call, Page, Query, Route, Text, missing, paged, whole
 from stibgate.web.api.times import Instant, instant_ms
+from stibgate.web.refused import Refused
 
 
 class DeliveriesQuery(Page):

@@ -3,7 +3,6 @@
 In this order, so that nobody without a good token learns anything, and nobody without the role has a body read.
 """
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -17,14 +16,14 @@ from stibgate.domain.access import Principal
 from stibgate.errors import EXIT_PERMISSION, EXIT_TEMPORARY, StibgateError, UsageError
 from stibgate.web.access import PROBES, REQUEST_ID, TOKEN_NAMES, Access
 from stibgate.web.api.keyed import once
-from stibgate.web.api.route import PREFIX, WELCOME, Api, Call, Refused, Reply, Route
+from stibgate.web.api.route import PREFIX, WELCOME, Api, Call, Reply, Route
 from stibgate.web.problem import SERVER
+from stibgate.web.refused import Refused, body_of
 
 log = structlog.get_logger("stibgate.admin")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-BODY_S = 30.0
 RETRY_LATER_S = 2
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PRINCIPAL = web.RequestKey("stibgate_principal", Principal)
@@ -34,7 +33,6 @@ _HINTS = {
     400: "",
     404: "GET /api/v1/openapi.json has all calls; a newer command needs its service restarted.",
     405: "The header Allow says how it is called.",
-    408: "Send the body at once.",
     413: "A body may have 1 MiB; a filter names more than a list of ids.",
 }
 _STATUS = {EXIT_TEMPORARY: 503, EXIT_PERMISSION: 502}
@@ -138,7 +136,7 @@ def handler_of(api: Api, route: Route) -> Handler:
                 "Use a token of that role: [console] tokens in the configuration.",
             )
         query = route.query.read(request.query) if route.parsed else route.query()
-        data = b"" if route.body is None else await _body(request)
+        data = b"" if route.body is None else await body_of(request)
 
         async def answer() -> web.StreamResponse:
             body = None if route.body is None else route.body.read(data or (b"{}" if route.bodiless else b""))
@@ -150,17 +148,6 @@ def handler_of(api: Api, route: Route) -> Handler:
         return await answer()
 
     return handle
-
-
-async def _body(request: web.Request) -> bytes:
-    """Return the body, which may be slow, large or cut off only within bounds."""
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await request.read()
-    except TimeoutError:
-        raise Refused(408, HTTPStatus(408).phrase, _HINTS[408]) from None
-    except (web.RequestPayloadError, ConnectionError):
-        raise Refused(400, "the body was cut off", "Send it again.") from None
 
 
 def response_of(told: Any, status: int = 200) -> web.StreamResponse:

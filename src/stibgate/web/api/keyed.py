@@ -13,7 +13,7 @@ from aiohttp import web
 from stibgate.errors import StibgateError
 from stibgate.stores import Call as KeyedCall
 from stibgate.stores import CallState, Office
-from stibgate.web.api.route import Refused
+from stibgate.web.refused import Refused
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"

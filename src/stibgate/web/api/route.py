@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stibgate.config import Settings
 from stibgate.domain.access import Principal, Role
 from stibgate.domain.audit import Actor
-from stibgate.errors import StibgateError, UsageError
+from stibgate.errors import UsageError
 from stibgate.normalise import Rules
 from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.jobdesk import JobDesk
@@ -23,6 +23,7 @@ from stibgate.stores import Ledger, Office
 from stibgate.web.api.cursors import Cursors
 from stibgate.web.bodies import TOLD_MAX, JsonBody, said
 from stibgate.web.live import LiveStream
+from stibgate.web.refused import Refused
 
 T = TypeVar("T")
 
@@ -69,22 +70,6 @@ class Page(Query):
     def filters(self) -> dict[str, Any]:
         """Return what a cursor is bound to: all but the page itself."""
         return self.model_dump(exclude={"limit", "cursor"}, exclude_none=True, mode="json")
-
-
-class Refused(StibgateError):
-    """An answer that is none.
-
-    Args:
-        status: The HTTP status.
-        message: What is wrong.
-        hint: What the caller can do.
-        headers: Headers of the answer.
-    """
-
-    def __init__(self, status: int, message: str, hint: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-        self.headers = dict(headers or {})
 
 
 def missing(what: str, name: str, hint: str) -> Refused:

@@ -12,8 +12,9 @@ from stibgate.views.audit import audit_row
 from stibgate.views.rejections import rejection_rows
 from stibgate.views.stats import stats_document
 from stibgate.web.api import shapes
-from stibgate.web.api.route import WELCOME, Api, Call, Page, Query, Refused, Route, Text, paged, whole
+from stibgate.web.api.route import WELCOME, Api, Call, Page, Query, Route, Text, paged, whole
 from stibgate.web.api.times import Instant, instant_ms
+from stibgate.web.refused import Refused
 
 
 class StatsQuery(Query):

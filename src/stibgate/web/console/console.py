@@ -22,7 +22,7 @@ from stibgate.web.console.jobs import Jobs
 from stibgate.web.console.live import Live
 from stibgate.web.console.login import Login
 from stibgate.web.console.overview import Overview
-from stibgate.web.console.page import ConsoleParts, Page, PageRefused, Room, Visit, body_of, check_query, go
+from stibgate.web.console.page import ConsoleParts, Page, Room, Visit, check_query, go
 from stibgate.web.console.records import Records
 from stibgate.web.console.rejected import Rejected
 from stibgate.web.console.replays import Replays
@@ -38,6 +38,7 @@ from stibgate.web.console.security import (
 from stibgate.web.console.session import Session, Sessions
 from stibgate.web.console.sinks import Sinks
 from stibgate.web.console.sources import Sources
+from stibgate.web.refused import Refused, body_of
 
 log = structlog.get_logger("stibgate.console")
 
@@ -160,7 +161,7 @@ class Console:
             return response
 
     def _refusal(self, request: web.Request, error: StibgateError) -> web.Response:
-        status = error.status if isinstance(error, PageRefused) else _STATUS.get(error.exit_code, 500)
+        status = error.status if isinstance(error, Refused) else _STATUS.get(error.exit_code, 500)
         session = self._sessions.find(request.cookies.get(cookie_name(request), ""))
         text = self._screen.render(
             "error.html",
@@ -204,7 +205,7 @@ class Console:
         name = request.match_info["name"]
         data = self._screen.static.get(name)
         if data is None:
-            raise PageRefused("there is no such file", hint="Reload the page: a newer stibgate may run.", status=404)
+            raise Refused(404, "there is no such file", "Reload the page: a newer stibgate may run.")
         return web.Response(
             body=data,
             content_type=_TYPES[name.rpartition(".")[2]],
@@ -213,27 +214,27 @@ class Console:
         )
 
 
-def _failed(request_id: str) -> PageRefused:
+def _failed(request_id: str) -> Refused:
     hint = f"The log has a line `unhandled` with the request_id {request_id}."
-    return PageRefused("something failed here", hint=hint, status=500)
+    return Refused(500, "something failed here", hint)
 
 
-def _unknown(status: int) -> PageRefused:
+def _unknown(status: int) -> Refused:
     message, hint = _UNKNOWN[status]
-    return PageRefused(message, hint=hint, status=status)
+    return Refused(status, message, hint)
 
 
 def _refuse_token(request: web.Request) -> None:
     """Refuse a URL that carries a token.
 
     Raises:
-        PageRefused: It does.
+        Refused: It does.
     """
     if TOKEN_NAMES & request.query.keys():
-        raise PageRefused(
+        raise Refused(
+            400,
             "a token does not belong in a URL",
-            hint="It stands in the browser's history now: replace that token, then log in at /login.",
-            status=400,
+            "It stands in the browser's history now: replace that token, then log in at /login.",
         )
 
 
@@ -242,17 +243,17 @@ async def _form(request: web.Request, session: Session) -> Mapping[str, Sequence
 
     Raises:
         PermissionRefused: Something else sent it.
-        PageRefused: It is no form, or too large.
+        Refused: It is no form, or too large.
     """
     require_same_origin(request)
     if request.content_type != FORM_TYPE:
-        raise PageRefused("this is not a form", hint="Scripts use the API under /api/v1.", status=415)
+        raise Refused(415, "this is not a form", "Scripts use the API under /api/v1.")
     if request.content_length is None or request.content_length > FORM_BYTES_MAX:
-        raise PageRefused("this form is too large", hint="Choose less at once; a filter can name more.", status=413)
+        raise Refused(413, "this form is too large", "Choose less at once; a filter can name more.")
     body = await body_of(request)
     try:
         form = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS_MAX)
     except ValueError as error:
-        raise PageRefused("this form cannot be read", hint="Reload the page and try again.", status=400) from error
+        raise Refused(400, "this form cannot be read", "Reload the page and try again.") from error
     require_csrf(session.csrf, form.pop("csrf", [""])[0])
     return form

@@ -10,7 +10,7 @@ from stibgate.domain.audit import Action, Actor
 from stibgate.errors import PermissionRefused
 from stibgate.pipeline.audit import Auditor
 from stibgate.web.access import Access
-from stibgate.web.console.page import Page, PageRefused, body_of, go
+from stibgate.web.console.page import Page, go
 from stibgate.web.console.screen import Screen
 from stibgate.web.console.security import (
     FORM_BYTES_MAX,
@@ -24,6 +24,7 @@ from stibgate.web.console.security import (
     set_session_cookie,
 )
 from stibgate.web.console.session import Session, Sessions
+from stibgate.web.refused import Refused, body_of
 
 log = structlog.get_logger("stibgate.console")
 
@@ -109,11 +110,11 @@ async def _fields(request: web.Request) -> Mapping[str, str]:
 
     Raises:
         PermissionRefused: It is no form.
-        PageRefused: It is too large.
+        Refused: It is too large.
     """
     if request.content_type != FORM_TYPE:
         raise PermissionRefused("this is not a form", hint="Scripts use the API under /api/v1 with a bearer token.")
     if request.content_length is None or request.content_length > FORM_BYTES_MAX:
-        raise PageRefused("this form is too large", hint="A token is about 43 characters.", status=413)
+        raise Refused(413, "this form is too large", "A token is about 43 characters.")
     body = await body_of(request)
     return {name: values[0] for name, values in parse_qs(body.decode("ascii", "replace")).items()}

@@ -4,7 +4,6 @@ A room of the console (`overview.py`, `deliveries.py`, ...) is a class that is m
 `pages()` lists what it answers. `ROOMS` in `console.py` names the rooms, in the order of the navigation.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -15,30 +14,21 @@ from aiohttp import web
 from stibgate.config import Settings
 from stibgate.domain.access import Principal, Role
 from stibgate.domain.audit import Actor
-from stibgate.errors import StibgateError, UsageError
+from stibgate.errors import UsageError
 from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.operations import Reader
 from stibgate.web.access import Access
 from stibgate.web.console.screen import Screen
 from stibgate.web.console.session import Session
 from stibgate.web.live import LiveStream
+from stibgate.web.refused import Refused
 
 T = TypeVar("T")
 
-BODY_S = 15.0
 
-
-class PageRefused(StibgateError):
-    """A page cannot be shown; *status* is the answer's."""
-
-    def __init__(self, message: str, *, hint: str, status: int) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-
-
-def missing(what: str, hint: str) -> PageRefused:
+def missing(what: str, hint: str) -> Refused:
     """Return the refusal of a page about something that there is not."""
-    return PageRefused(what, hint=hint, status=404)
+    return Refused(404, what, hint)
 
 
 class Reading(Protocol):
@@ -156,21 +146,6 @@ class Visit:
         """Return the page that *template* makes of *values*."""
         text = self._screen.render(template, {**self._common, "visit": self, **values})
         return web.Response(text=text, content_type="text/html", status=status)
-
-
-async def body_of(request: web.Request) -> bytes:
-    """Return the body of a small form, which may be slow or cut off only within bounds.
-
-    Raises:
-        PageRefused: It did not come, or not whole.
-    """
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await request.read()
-    except TimeoutError:
-        raise PageRefused("the form did not arrive in time", hint="Send it again.", status=408) from None
-    except (web.RequestPayloadError, ConnectionError):
-        raise PageRefused("the form was cut off", hint="Send it again.", status=400) from None
 
 
 def go(path: str) -> web.Response:
