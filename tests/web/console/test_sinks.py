@@ -11,7 +11,8 @@ from stibgate.domain.stats import HOUR_MS
 from stibgate.domain.tally import Counted, Key, Series
 from stibgate.sinks import Finding
 from stibgate.stores import AuditFilter
-from stibgate.web.console.sinks import WHY, Row
+from stibgate.web.console.glance import SinkRow
+from stibgate.web.console.sinks import WHY
 from tests.web.console.annex import BAD, INJECTED, make_annex
 from tests.web.console.office import SAME_ORIGIN
 
@@ -19,7 +20,7 @@ ACTS = ("test", "pause", "resume", "reset")
 
 
 def row(state, *, kind="csv"):
-    return Row("crm", kind, None, (), state, {}, None, None)
+    return SinkRow("crm", kind, None, (), state, {}, None, None)
 
 
 async def test_the_list_shows_each_sink(annex):

@@ -1,48 +1,24 @@
 """The first page: is it well, what came, what waits, what needs a person."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from stibgate.domain.circuit import SinkState
+from stibgate.config import Settings
 from stibgate.domain.delivery import DeliveryState
-from stibgate.domain.stats import WINDOWS, SinkStats, Stats
+from stibgate.domain.stats import WINDOWS, Stats
 from stibgate.domain.task import TaskState
 from stibgate.errors import UsageError
 from stibgate.stores import DeliveryFilter, Ledger, TaskFilter
+from stibgate.web.console.glance import SinkRow, glance, stats_within
 from stibgate.web.console.page import ConsoleParts, Page, Visit
 from stibgate.web.console.screen import counted, number, span
 
 PROBLEMS_MAX = 5
-OPEN = (TaskState.QUEUED, TaskState.LEASED, TaskState.WAITING, TaskState.PAUSED)
 DAY = "24h"
-
-
-@dataclass(frozen=True, slots=True)
-class SinkRow:
-    """One sink at a glance.
-
-    Attributes:
-        state: `ok`, `paused`, `open`, `half_open`, or `gone` when the configuration has it no longer.
-        oldest_ms: Since when the oldest of those that wait is owed.
-        day: What it did in the last 24 hours.
-    """
-
-    name: str
-    state: str
-    reason: str | None
-    waiting: int
-    oldest_ms: int | None
-    dead: int
-    day: SinkStats
-
-    @property
-    def path(self) -> str:
-        """Where its own page is."""
-        return f"/sinks/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +75,8 @@ class Overview:
         ]
 
     async def _show(self, visit: Visit) -> web.Response:
-        names, window = tuple(self._parts.settings().sinks), _window(visit)
-        now_ms = self._parts.now_ms()
-        look = await self._parts.read(partial(_look, names=names, now_ms=now_ms))
+        settings, now_ms, window = self._parts.settings(), self._parts.now_ms(), _window(visit)
+        look = await self._parts.read(partial(_look, settings=settings, now_ms=now_ms))
         health = [*self._health(), *_sink_lines(look.sinks)] or [HealthLine("good", "All is well.")]
         return visit.show(
             "overview.html",
@@ -114,11 +89,8 @@ class Overview:
         )
 
     async def _charts(self, visit: Visit) -> web.Response:
-        length_ms, step_ms = WINDOWS[_window(visit)]
-        now_ms = self._parts.now_ms()
-        stats = await self._parts.read(
-            lambda ledger: ledger.stats(since_ms=now_ms - length_ms, until_ms=now_ms, step_ms=step_ms)
-        )
+        window, now_ms = _window(visit), self._parts.now_ms()
+        stats = await self._parts.read(lambda ledger: stats_within(ledger, window, now_ms))
         return web.json_response(_charts(stats))
 
     def _health(self) -> Iterator[HealthLine]:
@@ -134,15 +106,9 @@ def _window(visit: Visit) -> str:
     return window
 
 
-def _look(ledger: Ledger, *, names: Sequence[str], now_ms: int) -> Look:
-    length_ms, step_ms = WINDOWS[DAY]
-    day = ledger.stats(since_ms=now_ms - length_ms, until_ms=now_ms, step_ms=step_ms)
-    counts, states, oldest = ledger.task_counts(), ledger.sinks(), ledger.owing_since()
-    rows = [
-        _row(states.get(name, SinkState(name)), counts.get(name, {}), oldest.get(name), day, known=name in names)
-        for name in [*names, *(name for name in counts if name not in names)]
-    ]
-    return Look(day, rows, _problems(ledger))
+def _look(ledger: Ledger, *, settings: Settings, now_ms: int) -> Look:
+    day = stats_within(ledger, DAY, now_ms)
+    return Look(day, glance(ledger, settings, day), _problems(ledger))
 
 
 def _problems(ledger: Ledger) -> Sequence[Problem]:
@@ -154,23 +120,10 @@ def _problems(ledger: Ledger) -> Sequence[Problem]:
     return sorted(found, key=lambda one: one.at_ms, reverse=True)[:PROBLEMS_MAX]
 
 
-def _row(state: SinkState, counts: Mapping[str, int], oldest_ms: int | None, day: Stats, *, known: bool) -> SinkRow:
-    word = "gone" if not known else "paused" if state.paused else str(state.circuit.state)
-    return SinkRow(
-        state.sink,
-        "ok" if word == "closed" else word,
-        f"by {state.paused_by}" if word == "paused" else state.circuit.reason,
-        sum(counts.get(one, 0) for one in OPEN),
-        oldest_ms,
-        counts.get(TaskState.DEAD, 0),
-        day.sinks.get(state.sink, SinkStats()),
-    )
-
-
 def _figures(look: Look, now_ms: int) -> Sequence[Figure]:
     day = look.day
     waiting, dead = sum(sink.waiting for sink in look.sinks), sum(sink.dead for sink in look.sinks)
-    oldest_ms = min((sink.oldest_ms for sink in look.sinks if sink.oldest_ms is not None), default=None)
+    oldest_ms = min((sink.owing_ms for sink in look.sinks if sink.owing_ms is not None), default=None)
     wait = "tasks that come by themselves" if oldest_ms is None else f"tasks, the oldest for {span(now_ms - oldest_ms)}"
     ack = (
         "no answers yet" if day.ack_ms.p50 is None else f"answered in {_ms(day.ack_ms.p50)}, p99 {_ms(day.ack_ms.p99)}"
@@ -190,9 +143,9 @@ def _ms(value: float | None) -> str:
 def _sink_lines(sinks: Sequence[SinkRow]) -> Iterator[HealthLine]:
     for sink in sinks:
         wait = f"{counted(sink.waiting, 'task')} {'waits' if sink.waiting == 1 else 'wait'}."
-        if sink.state == "paused":
+        if sink.word == "paused":
             yield HealthLine("warn", f"{sink.name} is paused {sink.reason}. {wait}", sink.path)
-        elif sink.state not in {"ok", "gone"}:
+        elif sink.word not in {"ok", "gone"}:
             yield HealthLine("bad", f"{sink.name} is left alone for now: {sink.reason}. {wait}", sink.path)
         if sink.dead:
             told = f"{counted(sink.dead, 'task')} of {sink.name} will not be tried again."
