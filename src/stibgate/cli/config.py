@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from stibgate.cli.context import config_option, json_option
+from stibgate.views.words import counted
 
 
 @click.group()
@@ -27,7 +28,7 @@ def check(*, config: Path | None) -> None:
     for notice in (*loaded.notices, *plug_in_notices()):
         click.echo(f"notice: {notice}", err=True)
     sources, sinks = len(loaded.settings.sources), len(loaded.settings.sinks)
-    click.echo(f"config ok: {_count(sources, 'source')}, {_count(sinks, 'sink')}")
+    click.echo(f"config ok: {counted(sources, 'source')}, {counted(sinks, 'sink')}")
 
 
 @config.command()
@@ -60,7 +61,3 @@ def schema() -> None:
     for notice in plug_in_notices():
         click.echo(f"notice: {notice}", err=True)
     click.echo(json.dumps(json_schema(), indent=2))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

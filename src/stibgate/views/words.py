@@ -1,5 +1,6 @@
 """Counts, times and amounts as they are shown everywhere."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from stibgate.domain.instant import to_rfc3339
@@ -10,9 +11,9 @@ def moment(unix_ms: int | None) -> str | None:
     return None if unix_ms is None else to_rfc3339(unix_ms)
 
 
-def counted(count: int, noun: str) -> str:
-    """Return `1 record`, `2 records`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, number: Callable[[int], str] = str) -> str:
+    """Return `1 record`, `2 records`; *number* writes the count."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def amount_number(amount: Decimal) -> int | float:

@@ -9,6 +9,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from stibgate.domain.instant import from_rfc3339, to_rfc3339
+from stibgate.views.words import counted as plainly_counted
 
 STATIC = (
     "console.css",
@@ -110,9 +111,8 @@ def ticked(text: str) -> Markup:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return `1 record`, `2 records`."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number(count)} {noun if count == 1 else plural}"
+    """Return `1 record`, `2 records`, with the thousands apart."""
+    return plainly_counted(count, noun, number)
 
 
 def number(count: float) -> str:
