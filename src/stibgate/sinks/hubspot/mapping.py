@@ -79,7 +79,6 @@ ROWS = (
 )
 FIELDS = tuple(row.field for row in ROWS)
 KEYS = frozenset({PERSON_KEY, COMPANY_KEY})
-_BY_FIELD = {row.field: row for row in ROWS}
 
 _NAMING = frozenset({"business_email", "linkedin_url", "company_domain", "company_linkedin_url"})
 """Fields whose invalid text, where `invalid_field = "keep"` left it in the record, would only be refused."""

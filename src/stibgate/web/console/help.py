@@ -65,7 +65,6 @@ class Help:
 
     async def _show(self, visit: Visit) -> web.Response:
         settings = self._parts.settings()
-        kinds = {source.kind for source in settings.sources.values()}
         return visit.show(
             "help.html",
             words=WORDS,
@@ -74,6 +73,4 @@ class Help:
             has_sources=bool(settings.sources),
             has_sinks=bool(settings.sinks),
             public_url=settings.server.public_url,
-            pushes="stibnite_push" in kinds,
-            jobs="stibnite_jobs" in kinds,
         )
