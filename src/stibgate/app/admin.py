@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from stibgate.app.acting import acts_of
-from stibgate.app.audience import Audience
 from stibgate.app.metrics import Meters
 from stibgate.app.parts import new_request_id, now_ms
 from stibgate.app.reload import ReloadStatus
@@ -41,7 +40,6 @@ class AdminParts:
         draining: Whether the service is about to end.
         alive: The answer of `/livez`.
         ready: The checks of `/readyz`.
-        audience: Where facts can be listened to.
         feed: The lines of the log, for the live tail.
         meters: What is measured; None when nobody wants to see it.
     """
@@ -54,7 +52,6 @@ class AdminParts:
     draining: Callable[[], bool]
     alive: Callable[[], bool]
     ready: Callable[[], Mapping[str, str]]
-    audience: Audience
     feed: Feed
     meters: Meters | None = None
     followers: list[Callable[[], None]] = field(default_factory=list)

@@ -111,7 +111,7 @@ class Gateway:
         server = self.settings.server
         self._tracing = tracing_of(self.settings)
         if self._tracing is not None:
-            self.audience.add(self._tracing.observe)
+            self.audience.add(self._tracing.observe, at_once=True)  # it writes on the span of the task
             self._stack.push_async_callback(self._tracing.close)
         self._feed = Feed(encode=as_json, run=f"{now_ms():x}", clock_s=asyncio.get_running_loop().time)
         self._stack.callback(add_listener(self._feed))
@@ -270,7 +270,6 @@ class Gateway:
             draining=lambda: self._receiver.draining,
             alive=self._health.alive,
             ready=self._health.ready,
-            audience=self.audience,
             meters=self._meters,
             feed=self._feed,
         )

@@ -6,6 +6,7 @@ A fact names no person. Its words come from the configuration or from closed set
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from stibgate.domain.circuit import CircuitState
 from stibgate.domain.task import OutcomeKind, Signal
@@ -13,6 +14,8 @@ from stibgate.domain.task import OutcomeKind, Signal
 
 class Answer(StrEnum):
     """How a request to the public listener ended."""
+
+    __hash__ = str.__hash__  # an enum's own is a call into Python for each look-up of what is counted
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -23,8 +26,7 @@ class Answer(StrEnum):
     FAILED = "failed"  # ours: nothing could be stored
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(NamedTuple):
     """What a signature proved.
 
     Attributes:
@@ -37,8 +39,7 @@ class Proof:
     skew_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """A delivery, or what was sent as one, was answered.
 
     Attributes:
@@ -146,8 +147,7 @@ class StoreTrouble(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """Operations on the store were committed together, or failed together.
 
     Attributes:

@@ -34,6 +34,8 @@ _ANSWERED_FOR_GOOD = frozenset({Answer.ACCEPTED, Answer.DUPLICATE, Answer.IGNORE
 class Series(StrEnum):
     """What is counted; for each the subject and the word."""
 
+    __hash__ = str.__hash__
+
     ANSWERS = "answers"  # source, outcome
     RECORDS = "records"  # source, none: the records of accepted deliveries
     ACK_MS = "ack_ms"  # source, bucket: of what was acknowledged
