@@ -4,6 +4,8 @@ Beside that every rule is watched from outside: what the scheduler may never do 
 in what the stores answered and not in how they work.
 """
 
+import hashlib
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
@@ -12,7 +14,8 @@ from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import CircuitPolicy
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import FINAL, TRANSITIONS, Outcome, OutcomeKind, Settlement, Signal, TaskState
-from stibgate.stores import NewTask, Replay
+from stibgate.stores import DeliveryFilter, NewTask, Replay
+from stibgate.stores.lookups import file_some
 from tests.stores.machine import LEASE_MS, MAX_AGE_MS, PEOPLE, TTL_MS, USUAL, Stores
 from tests.stores.world import (
     PATIENT,
@@ -48,8 +51,22 @@ class StoresAgree(Stores):
             received_at_ms=self.now_ms,
             ttl_ms=TTL_MS,
             records=records,
+            search_id=f"s{body}" if records else None,
         )
         self.both(lambda store: store.admit(delivery, only_if_new=only_if_new))
+
+    @rule()
+    def file(self):
+        async def file():
+            await self.sqlite._writer.submit(file_some)
+
+        self.runner.run(file())
+
+    @rule(number=st.integers(0, 2))
+    def look_up(self, number):
+        digest = hashlib.sha256(b"body %d" % number).digest()
+        for where in (DeliveryFilter(search_id=f"s{number}"), DeliveryFilter(body_sha256=(digest, digest))):
+            assert list(self.ledger.deliveries(where, limit=None)) == list(self.plain.deliveries(where, limit=None))
 
     @rule(source=st.sampled_from("ab"), scheme=st.sampled_from(["t_v1", "sha256_hex"]))
     def pin(self, source, scheme):

@@ -38,6 +38,7 @@ POLLED = "a job that is asked for although there is nothing to learn"
 TOKEN = "two open runs with one dedupe token"
 WAITS = "a delivery that waits for a result and is not accepted"
 UNOWED = "an answer for a record that was not owed"
+LOOKUP = "a delivery that cannot be looked up, or one that is gone and can"
 WAKE = "an open task that nothing will wake"
 
 _NEW_TASK = (
@@ -59,6 +60,8 @@ DAMAGE = [
     (TASK, _NEW_TASK, "t9"),
     ("a count of ended tasks that is wrong", "UPDATE totals SET count = 7 WHERE thing = 'tasks'", "crm delivered"),
     ("a count of ended deliveries that is wrong", "DELETE FROM totals WHERE thing = 'deliveries'", "done"),
+    (LOOKUP, "UPDATE filing SET through = 1", "1"),
+    (LOOKUP, "INSERT INTO lookups VALUES ('gone', 99)", "99"),
     (DONE, "UPDATE deliveries SET state = 'done' WHERE delivery_id = 'd2'", "d2"),
     (DONE, "UPDATE deliveries SET state = 'done' WHERE delivery_id = 'd7'", "d7"),
     (PROCESSING, "UPDATE deliveries SET state = 'processing' WHERE delivery_id = 'd1'", "d1"),

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+import stibgate.stores.writer as writing
 from stibgate.errors import StoreFull, StoreTimeout, StoreUnavailable
 from stibgate.stores.connection import FATAL_CODES, open_reader, open_writer, sqlite3
 from stibgate.stores.writer import Writer
@@ -58,7 +59,7 @@ def put_and_raise(value, error):
 class Bench:
     """A writer over a file with one table."""
 
-    def __init__(self, path, *, commit_max_rows=128, commit_timeout_s=60, before=None, on_failed=None):
+    def __init__(self, path, *, commit_max_rows=128, commit_timeout_s=60, before=None, on_failed=None, at_leisure=None):
         self.path = path
         database = open_writer(path, durability="full")
         database.conn.execute("CREATE TABLE IF NOT EXISTS rows (n INTEGER PRIMARY KEY, value UNIQUE)")
@@ -72,6 +73,7 @@ class Bench:
             commit_max_rows=commit_max_rows,
             commit_timeout_s=commit_timeout_s,
             on_failed=on_failed or self.failures.append,
+            at_leisure=at_leisure,
         )
 
     def commits(self):
@@ -277,6 +279,82 @@ async def test_a_commit_that_hangs(make_bench):
     assert await bench.writer.submit(put("after")) == "after"
     assert bench.rows() == [0, 1, 2, 3, "late", "after"]
     assert bench.failures == []
+
+
+# -- what can wait
+
+
+class Chores:
+    """Work that can wait: each slice puts a row, and says that there is more until there were *count*."""
+
+    def __init__(self, count, *, error=None):
+        self.count, self.error, self.done, self.over = count, error, 0, threading.Event()
+
+    def __call__(self, db):
+        if self.error is not None:
+            self.over.set()
+            raise self.error
+        if self.done < self.count:
+            put(f"chore {self.done}")(db)
+            self.done += 1
+        if self.done == self.count:
+            self.over.set()
+        return self.done < self.count
+
+    async def until_over(self):
+        assert await asyncio.get_running_loop().run_in_executor(None, self.over.wait, 30)
+
+
+async def test_what_can_wait_is_done_at_leisure(make_bench, monkeypatch):
+    """It begins when nobody has come for a while, each slice a transaction, what an earlier process left first."""
+    monkeypatch.setattr(writing, "LEISURE_S", 0.0)
+    chores = Chores(3)
+    bench = make_bench(at_leisure=chores)
+    await chores.until_over()
+    await bench.writer.submit(put("a"))
+    assert bench.rows() == ["chore 0", "chore 1", "chore 2", "a"]
+    assert bench.commits() >= 4
+
+
+async def test_work_comes_before_what_can_wait(make_bench, monkeypatch):
+    """While batches follow each other it is put off, until so much was committed that a slice goes between two."""
+    monkeypatch.setattr(writing, "LEISURE_S", 60.0)
+    monkeypatch.setattr(writing, "BUSY_OPERATIONS", 4)
+    bench = make_bench(at_leisure=Chores(2))
+    for number in range(7):
+        await bench.writer.submit(put(number))
+    assert bench.rows() == [0, 1, 2, "chore 0", 3, "chore 1", 4, 5, 6]
+
+
+async def test_what_can_wait_harms_nobody_when_it_fails(make_bench, monkeypatch):
+    """A failure is undone, told to nobody, and tried again after the next operations."""
+    monkeypatch.setattr(writing, "LEISURE_S", 0.0)
+    chores = Chores(1, error=failure(FULL))
+    bench = make_bench(at_leisure=chores)
+    await chores.until_over()
+    chores.error = None
+    chores.over.clear()
+    assert await bench.writer.submit(put("a")) == "a"
+    await chores.until_over()
+    assert bench.writer.alive
+    assert bench.failures == []
+    await bench.writer.close()
+    assert bench.rows() == ["a", "chore 0"]
+
+
+async def test_a_fatal_error_at_leisure_ends_it_for_all(make_bench, monkeypatch):
+    """After an I/O error of its own nothing that comes is acknowledged either, and it is said once."""
+    monkeypatch.setattr(writing, "LEISURE_S", 0.0)
+    chores = Chores(1, error=failure(IOERR_FSYNC))
+    bench = make_bench(at_leisure=chores)
+    results = await asyncio.gather(bench.writer.submit(put("a")), return_exceptions=True)
+    await chores.until_over()
+    while not bench.failures:
+        await asyncio.sleep(0)
+    with pytest.raises(StoreUnavailable):
+        await bench.writer.submit(put("b"))
+    await _assert_failed_for_good(bench)
+    assert bench.rows() == [one for one in results if one == "a"]
 
 
 # -- errors after which nothing may be acknowledged

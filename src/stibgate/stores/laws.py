@@ -61,6 +61,9 @@ LAWS = {
     "a count of ended deliveries that is wrong": "SELECT state FROM"
     " (SELECT state, 1 AS n FROM deliveries WHERE state IN ('done', 'ignored', 'quarantined')"
     " UNION ALL SELECT state, -count FROM totals WHERE thing = 'deliveries') GROUP BY state HAVING sum(n) <> 0",
+    "a delivery that cannot be looked up, or one that is gone and can": "SELECT sequence FROM"
+    " (SELECT sequence, CASE WHEN sequence > (SELECT through FROM filing) THEN 0 ELSE 1 + (search_id IS NOT NULL) END"
+    " AS n FROM deliveries UNION ALL SELECT sequence, -1 FROM lookups) GROUP BY sequence HAVING sum(n) <> 0",
     "two open runs with one dedupe token": "SELECT max(run_id) FROM jobs WHERE dedupe_token IS NOT NULL"
     f" AND state IN ({OPEN_SQL}) GROUP BY dedupe_token, dedupe_user HAVING count(*) > 1",
     "a job whose end and state do not agree": "SELECT run_id FROM jobs"

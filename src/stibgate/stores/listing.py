@@ -19,6 +19,7 @@ from sqlite_utils import Database
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import FINAL
 from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.stores.lookups import OF_BODY, OF_SEARCH
 from stibgate.stores.scheduling import FINAL_SQL
 
 PROBE = 2_000
@@ -35,6 +36,7 @@ _OF_SINK = "SELECT delivery_id FROM tasks WHERE sink = ? AND state IN ({})"
 _FAILED = "SELECT delivery_id FROM tasks WHERE error IS NOT NULL AND instr(error, ?)"
 _MARKED = "SELECT p.delivery_id FROM persons p WHERE p.hash IN ({})"
 _NARROW = ("search_id", "job_id", "partner_customer_id")
+_AT_DELIVERY = {"job_id": "d.job_id = ?", "search_id": f"d.sequence IN ({OF_SEARCH})"}
 _KIND = ("source", "event_type", "state")
 _TASK_KIND = ("sink", "state")
 _WITH_TASKS = frozenset({DeliveryState.PROCESSING, DeliveryState.DONE})
@@ -81,8 +83,12 @@ def _add_columns(clauses: Clauses, where: DeliveryFilter, driver: str | None) ->
     for name in ("delivery_id", *_KIND, *_NARROW):
         if (value := getattr(where, name)) is not None:
             clauses.add(f"{'' if name == driver else '+'}{name} = ?", value)
+    if driver == "search_id":
+        clauses.add(f"sequence IN ({OF_SEARCH})", where.search_id, where.search_id)
     if where.body_sha256 is not None:
-        clauses.add(f"{'' if driver == 'body_sha256' else '+'}body_sha256 BETWEEN ? AND ?", *where.body_sha256)
+        if driver == "body_sha256":
+            clauses.add(f"sequence IN ({OF_BODY})", *where.body_sha256)
+        clauses.add("+body_sha256 BETWEEN ? AND ?", *where.body_sha256)
     if where.since_ms is not None:
         clauses.add("+received_at >= ?", where.since_ms)
     if where.until_ms is not None:
@@ -113,7 +119,7 @@ def last_posted_query(db: Database, columns: str, source: str) -> Query:
 def tasks_query(db: Database, columns: str, where: TaskFilter, limit: int, before: int | None) -> Query:
     """Return the query, and its values, of at most *limit* tasks, newest first."""
     clauses = _bounds(db, "tasks", "created_at", replace(where, until_ms=None), before)
-    narrow = [name for name in ("search_id", "job_id") if getattr(where, name) is not None]
+    narrow = [name for name in _AT_DELIVERY if getattr(where, name) is not None]
     driver = next(
         (name for name in ("delivery_id", *narrow, "person", "error") if getattr(where, name) is not None), None
     )
@@ -121,8 +127,9 @@ def tasks_query(db: Database, columns: str, where: TaskFilter, limit: int, befor
         if (value := getattr(where, name)) is not None:
             clauses.add(f"{'' if name == driver else '+'}{name} = ?", value)
     for name in narrow:
-        column = "delivery_id" if name == driver else "+delivery_id"
-        clauses.add(f"{column} IN (SELECT d.delivery_id FROM deliveries d WHERE d.{name} = ?)", getattr(where, name))
+        column, having = "delivery_id" if name == driver else "+delivery_id", _AT_DELIVERY[name]
+        values = [getattr(where, name)] * having.count("?")
+        clauses.add(f"{column} IN (SELECT d.delivery_id FROM deliveries d WHERE {having})", *values)
     if where.person is not None:
         column = "delivery_id" if driver == "person" else "+delivery_id"
         clauses.add(f"{column} IN ({_MARKED.format(_marks(where.person))})", *where.person)

@@ -322,12 +322,24 @@ CREATE TABLE calls (
 CREATE INDEX calls_at ON calls (at);
 CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
-CREATE INDEX deliveries_body ON deliveries (body_sha256);
 CREATE INDEX deliveries_kind ON deliveries (source, event_type, state, sequence, partner_customer_id);
 CREATE INDEX deliveries_received ON deliveries (received_at);
-CREATE INDEX deliveries_search ON deliveries (search_id) WHERE search_id IS NOT NULL;
 CREATE INDEX deliveries_job ON deliveries (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX deliveries_customer ON deliveries (partner_customer_id) WHERE partner_customer_id IS NOT NULL;
+CREATE TABLE lookups (
+  value ANY NOT NULL,
+  sequence INTEGER NOT NULL,
+  PRIMARY KEY (value, sequence)
+) STRICT, WITHOUT ROWID;
+INSERT INTO lookups SELECT value, sequence FROM (
+  SELECT search_id AS value, sequence FROM deliveries WHERE search_id IS NOT NULL
+  UNION ALL SELECT substr(body_sha256, 1, 8), sequence FROM deliveries) ORDER BY value, sequence;
+CREATE TABLE filing (through INTEGER NOT NULL) STRICT;
+INSERT INTO filing SELECT coalesce(max(sequence), 0) FROM deliveries;
+CREATE TRIGGER deliveries_unfiled AFTER DELETE ON deliveries BEGIN DELETE FROM lookups
+  WHERE sequence = old.sequence AND value IN (old.search_id, substr(old.body_sha256, 1, 8)); END;
+CREATE TRIGGER deliveries_shortened AFTER DELETE ON deliveries BEGIN UPDATE filing
+  SET through = min(through, (SELECT coalesce(max(sequence), 0) FROM deliveries)); END;
 DROP INDEX tasks_open;
 CREATE INDEX tasks_open ON tasks (sink, state, owed_at) WHERE state IN ('queued', 'waiting', 'leased', 'paused');
 CREATE INDEX tasks_final ON tasks (sink, state) WHERE state IN ('cancelled', 'dead', 'delivered', 'partial');
@@ -378,6 +390,7 @@ def m004_operating(db: Database) -> None:
 
     `deliveries.trace` is the `traceparent` of the span in which it came, where tracing is on.
     `counts.at` is the beginning of `span`, both in milliseconds; `value` adds up; see `domain.tally`.
+    `lookups` has search ids (text) and the first bytes of bodies' hashes (blob) of deliveries up to `filing.through`.
     `totals` counts what is in a final state; triggers keep it, since to count them all again takes seconds.
     `rejections.last` describes the latest one, without its body, and `finding` why it was refused. `audit.chain` is
     the SHA-256 over the row and the chain before it.

@@ -37,6 +37,7 @@ from stibgate.stores.browser import LIMIT_S, Browser
 from stibgate.stores.connection import open_reader, open_writer
 from stibgate.stores.ledger import SqliteLedger
 from stibgate.stores.lock import InstanceLock
+from stibgate.stores.lookups import file_some
 from stibgate.stores.migrations import migrate
 from stibgate.stores.sqlite_office import SqliteOffice
 from stibgate.stores.writer import Writer
@@ -101,6 +102,7 @@ class SqliteStore(SqliteOffice):
             on_failed=on_failed,
             still_there=self._still_there,
             observe=observe,
+            at_leisure=file_some,
         )
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="stibgate-reader")
         self._browser = Browser(path)

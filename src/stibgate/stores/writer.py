@@ -10,6 +10,9 @@ An operation that fails must not fail its neighbours. The fast path has no savep
 operation raises, the whole batch is rolled back and run again with a savepoint around each. So an
 operation must do the same when it is run twice, and touch nothing but the database.
 
+What can wait is done by `at_leisure`, a slice at a time: when nobody has come for a second, and between two
+batches once so many operations were committed since that it would become too much.
+
 After a failed sync nothing may be acknowledged by this process any more: the kernel may have dropped
 the pages and report success next time. The writer then refuses everything and tells `on_failed`.
 """
@@ -19,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from sqlite_utils import Database
@@ -30,6 +33,10 @@ from stibgate.stores.connection import FATAL_CODES, classify, primary_code, sqli
 
 T = TypeVar("T")
 Operation = Callable[[Database], T]
+
+LEISURE_S = 1.0
+BUSY_OPERATIONS = 10_000
+"""After so many operations without a pause, what can wait waits no longer."""
 
 _Batch = list[tuple[Operation[Any], asyncio.Future[Any]]]
 
@@ -44,6 +51,7 @@ class Writer:
         still_there: Raises `StoreGone` when what was committed is not in the file that others would open.
         on_failed: Called once, on the loop, when the store must not be written any more.
         observe: Told of each commit, on the loop.
+        at_leisure: Does some of what can wait, in a transaction of its own; returns whether there is more.
     """
 
     def __init__(
@@ -55,8 +63,11 @@ class Writer:
         on_failed: Callable[[StoreUnavailable], None],
         still_there: Callable[[], None] = lambda: None,
         observe: Observe = unobserved,
+        at_leisure: Operation[bool] | None = None,
     ) -> None:
         self._db = db
+        self._at_leisure = at_leisure
+        self._put_off = 1  # whatever a process before this one did not come to
         self._observe = observe
         self._commit_max_rows = commit_max_rows
         self._commit_timeout_s = commit_timeout_s
@@ -157,28 +168,59 @@ class Writer:
         self._busy = False
         self._idle.set()
         if self.failed is not None:
-            self._refuse_all(self.failed)
+            self._refuse_all()
 
-    def _refuse_all(self, error: StoreUnavailable) -> None:
+    def _refuse_all(self) -> None:
         for _, future in self._waiting:
             if not future.done():
                 future.set_exception(self._refusal())
         self._waiting.clear()
         callback, self._on_failed = self._on_failed, lambda _: None
-        callback(error)
+        if self.failed is not None:
+            callback(self.failed)
 
     def _run(self) -> None:
-        while (batch := self._batches.get()) is not None:
+        while (batch := self._next_batch()) is not None:
             self._began_s = began_s = time.monotonic()
             results = self._commit([operation for operation, _ in batch])
             self._began_s = None
             self._loop.call_soon_threadsafe(self._resolve, batch, results, time.monotonic() - began_s)
+            self._put_off += len(batch)
         if self.failed is None:
             with suppress(sqlite3.Error):  # a full disk: what is committed stays in the WAL
                 self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.conn.close()
 
+    def _next_batch(self) -> _Batch | None:
+        """Return the next batch, None at the end; before that do what can wait, if there is time or it is too much."""
+        if self._at_leisure is None or self.failed is not None:
+            return self._batches.get()
+        if self._put_off >= BUSY_OPERATIONS:
+            self._do_some(self._at_leisure)
+        wait_s = LEISURE_S
+        while self._put_off:
+            with suppress(Empty):
+                return self._batches.get(timeout=wait_s)
+            self._do_some(self._at_leisure)
+            wait_s = 0.0
+        return self._batches.get()
+
+    def _do_some(self, at_leisure: Operation[bool]) -> None:
+        """Do a slice of what can wait; what fails is tried again after the next operations."""
+        self._began_s = time.monotonic()
+        try:
+            (more,) = self._transaction(lambda: [at_leisure(self._db)])
+        except BaseException as error:  # noqa: BLE001  (nobody asked for it who could be told)
+            more = False
+            if self._fail_if_fatal(error):
+                self._loop.call_soon_threadsafe(self._refuse_all)
+        self._began_s = None
+        if not more:
+            self._put_off = 0
+
     def _commit(self, operations: Sequence[Operation[Any]]) -> Sequence[Any]:
+        if self.failed is not None:
+            return [self._refusal() for _ in operations]
         try:
             return self._transaction(lambda: [operation(self._db) for operation in operations])
         except BaseException as error:  # noqa: BLE001  (whatever it is belongs to a future, not to the thread)
