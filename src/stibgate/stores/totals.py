@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from sqlite_utils import Database
 
-_TASKS = """
-SELECT sink, state, count(*) FROM tasks WHERE state IN ('queued', 'waiting', 'leased', 'paused') GROUP BY sink, state
+from stibgate.stores.listing import OPEN_SQL
+
+_TASKS = f"""
+SELECT sink, state, count(*) FROM tasks WHERE state IN ({OPEN_SQL}) GROUP BY sink, state
 UNION ALL
 SELECT name, state, count FROM totals WHERE thing = 'tasks' AND count > 0
 """
