@@ -34,7 +34,7 @@ from stibgate.stores.connection import (
     make_folder,
     open_writer,
     primary_code,
-    sync_folder,
+    sync,
 )
 from stibgate.stores.connection import sqlite3 as sqlite
 from stibgate.stores.ledger import open_ledger
@@ -102,9 +102,9 @@ def back_up(store: Path, to: Path) -> Copy:
         with _told(to):
             copy_pages(store, part)
         copy = _looked_at(part, to)
-        _sync(part)
+        sync(part)
         part.rename(to)
-    sync_folder(to.parent)
+    sync(to.parent)
     return copy
 
 
@@ -133,10 +133,10 @@ def restore(store: Path, file: Path, *, aside: Path, note: AuditEntry | None = N
             kept = None
             if not dry_run:
                 _give_to_owner(store, part, lock_path(store))
-                _sync(part)
+                sync(part)
                 kept = _set_aside(store, aside)
                 part.rename(store)
-                sync_folder(store.parent)
+                sync(store.parent)
         return Restored(copy, migrated, kept)
     finally:
         if lock is not None:
@@ -267,7 +267,7 @@ def _set_aside(store: Path, aside: Path) -> Path | None:
     names = [suffix for suffix in ("", *_LOGS) if _beside(store, suffix).exists()]
     for suffix in names:
         os.link(_beside(store, suffix), _beside(aside, suffix))
-    sync_folder(store.parent)
+    sync(store.parent)
     for suffix in names:
         if suffix:
             _beside(store, suffix).unlink()
@@ -284,11 +284,3 @@ def _give_to_owner(store: Path, *paths: Path) -> None:
         owner = (store if store.exists() else store.parent).stat()
         for path in paths:
             os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

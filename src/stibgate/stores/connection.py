@@ -92,7 +92,7 @@ def open_writer(path: Path, *, durability: str) -> Database:
             f"{path} does not keep journal_mode=WAL and synchronous={durability}: got {mode}, {level}",
             hint="Put the database on a local disk; WAL does not work on network file systems.",
         )
-    sync_folder(path.parent)
+    sync(path.parent)
     return Database(connection, execute_plugins=False)
 
 
@@ -182,12 +182,12 @@ def make_folder(folder: Path) -> None:
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
-        sync_folder(one.parent)
+        sync(one.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a new database's name survive a power cut; SQLite syncs the file, not its folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power cut; SQLite syncs the file, not its folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
