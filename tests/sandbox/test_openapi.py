@@ -1,21 +1,19 @@
 """/openapi.json: it describes what is served, and what is served is what it describes, whatever is sent."""
 
-import asyncio
 import json
 import re
-import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 
 import aiohttp
 import jsonschema_rs
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from stibgate.sandbox.server import serve
 from stibgate.sandbox.stibnite import Pace, StibniteSandbox
 from stibgate.sandbox.stibnite.openapi import OPERATIONS, document
+from tests.apart import apart, some
 
 EXAMPLES = 5
 ORIGIN = "https://partner.example"
@@ -62,7 +60,7 @@ def test_every_schema_is_valid():
 
 
 class Running:
-    """A sandbox on loopback in a thread of its own, with a customer in it; `loop` ends with it."""
+    """A sandbox on loopback, with a customer in it."""
 
     def __init__(self):
         # A clock that stands: with one seed, every run of this test meets the same world.
@@ -93,44 +91,23 @@ class Running:
 PACE = Pace(requests_a_minute=1_000_000, retries=0)
 
 
-@contextmanager
-def running():
-    """Run a sandbox in a thread while the block runs."""
-    loop, started, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+@asynccontextmanager
+async def running():
+    """Serve a sandbox, prepared, while the block runs."""
     world = Running()
-
-    async def run():
-        async with serve(world.sandbox.app()) as world.url:
-            await world.prepare()
-            started.set()
-            await done.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
-    thread.start()
-    try:
-        assert started.wait(10)
+    async with serve(world.sandbox.app()) as world.url:
+        await world.prepare()
         yield world
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join(10)
-        loop.close()
 
 
 @pytest.fixture(scope="module")
 def server():
-    with running() as world:
+    with apart(running()) as world:
         yield world
 
 
 @schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@some(EXAMPLES)
 def test_any_input_gets_a_described_answer(case, server):
     """Whatever is sent to whichever endpoint, the answer is one that the description has, and never a 5xx."""
     for name in case.path_parameters or {}:

@@ -10,7 +10,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from stibgate.sandbox.hubspot import HubSpotSandbox, Portal
 from stibgate.sandbox.hubspot.openapi import OPERATIONS, document
-from tests.sandbox.apart import running, some
+from stibgate.sandbox.server import serve
+from tests.apart import apart, some
 
 NOW_S = 1_779_043_330.0
 FREELY = Portal(
@@ -153,7 +154,7 @@ def send():
     """Return what sends a case to a sandbox of its own, with the key."""
     # A clock that stands: with one seed, every run of this test meets the same world.
     sandbox = HubSpotSandbox(seed=7, now=lambda: NOW_S, portal=FREELY)
-    with running(sandbox.app()) as url:
+    with apart(serve(sandbox.app())) as url:
         yield lambda case: case.call(base_url=url, headers={"Authorization": f"Bearer {sandbox.token}"})
 
 

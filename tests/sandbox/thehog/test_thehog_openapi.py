@@ -7,10 +7,11 @@ import pytest
 import schemathesis
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from stibgate.sandbox.server import serve
 from stibgate.sandbox.thehog import TheHogSandbox
 from stibgate.sandbox.thehog.openapi import document
 from stibgate.sandbox.thehog.server import ESTIMATE
-from tests.sandbox.apart import running, some
+from tests.apart import apart, some
 
 NOW_S = 1_779_043_330.0
 
@@ -63,7 +64,7 @@ def send():
     sandbox = TheHogSandbox(seed=7, now=lambda: NOW_S)
     sandbox.rate_per_minute = 1_000_000
     keys = {"X-Access-Key": sandbox.access_key, "X-Secret-Key": sandbox.secret_key}
-    with running(sandbox.app()) as url:
+    with apart(serve(sandbox.app())) as url:
         yield lambda case: case.call(base_url=url, headers=keys)
 
 
