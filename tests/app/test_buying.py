@@ -3,16 +3,16 @@
 import asyncio
 import json
 import time
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import ClientSession
 
-from stibgate.app import Gateway, admin_token, open_store_ledger
+from stibgate.app import admin_token, open_store_ledger
 from stibgate.config import load
 from stibgate.sandbox.server import serve
 from stibgate.sandbox.stibnite import Pace, StibniteSandbox
 from stibgate.stores import DeliveryFilter, JobFilter
+from tests.app.running import running
 from tests.e2e.gateway import configure, free_port
 
 TOKEN = "tok_that_nobody_else_has_1"
@@ -28,16 +28,6 @@ routes = ["drop"]
 @pytest.fixture(autouse=True)
 def _own_log(lines):
     """Keep the terminal clean."""
-
-
-@asynccontextmanager
-async def running(config, **environ):
-    gateway = Gateway(load(config, environ=environ).settings)
-    await gateway.start()
-    try:
-        yield gateway
-    finally:
-        await gateway.stop()
 
 
 def account(url, key):

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import ClientSession
 
-from stibgate.app import Gateway, health
-from stibgate.config import load
+from stibgate.app import health
+from tests.app.running import running
 from tests.e2e.gateway import configure
 
 
@@ -18,24 +18,19 @@ def _own_log(lines):
 
 
 @asynccontextmanager
-async def running(tmp_path):
-    gateway = Gateway(load(configure(tmp_path), environ={}).settings)
-    await gateway.start()
-    try:
-        async with ClientSession(gateway.admin_url) as http:
+async def asked(tmp_path):
+    async with running(configure(tmp_path)) as gateway, ClientSession(gateway.admin_url) as http:
 
-            async def ask(page):
-                async with http.get(page) as answer:
-                    return answer.status, await answer.json()
+        async def ask(page):
+            async with http.get(page) as answer:
+                return answer.status, await answer.json()
 
-            yield gateway, ask
-    finally:
-        await gateway.stop()
+        yield gateway, ask
 
 
 async def test_all_is_well(tmp_path):
     """A service that nothing is wrong with is alive and ready."""
-    async with running(tmp_path) as (_, ask):
+    async with asked(tmp_path) as (_, ask):
         assert await ask("/livez") == (200, {"status": "ok"})
         assert (await ask("/readyz"))[0] == 200
 
@@ -48,7 +43,7 @@ async def test_a_writer_that_is_stuck(tmp_path, monkeypatch):
         began.set()
         release.wait()
 
-    async with running(tmp_path) as (gateway, ask):
+    async with asked(tmp_path) as (gateway, ask):
         hanging = gateway._store._writer.submit(hang)
         try:
             await asyncio.to_thread(began.wait)
@@ -70,7 +65,7 @@ async def test_a_writer_that_is_stuck(tmp_path, monkeypatch):
 @pytest.mark.parametrize("loop", ["fanout", "lane drop"])
 async def test_a_loop_that_has_ended(tmp_path, loop, lines):
     """A loop that is gone forwards nothing any more: not alive, and said in the log; stopping is another matter."""
-    async with running(tmp_path) as (gateway, ask):
+    async with asked(tmp_path) as (gateway, ask):
         (found,) = (one for one in asyncio.all_tasks() if one.get_name() == loop)
         found.cancel()
         await asyncio.wait([found])
@@ -86,7 +81,7 @@ async def test_a_loop_that_has_ended(tmp_path, loop, lines):
 
 async def test_the_writer_s_thread_is_gone(tmp_path):
     """Without its thread nothing is stored any more: neither alive nor ready."""
-    async with running(tmp_path) as (gateway, ask):
+    async with asked(tmp_path) as (gateway, ask):
         writer = gateway._store._writer
         thread, writer._thread = writer._thread, threading.Thread()
         try:

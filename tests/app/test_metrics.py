@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import threading
 import time
-from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
@@ -15,15 +14,14 @@ from aiohttp import ClientSession
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from stibgate.app import Gateway
 from stibgate.app.metrics.catalogue import CATALOGUE, Kind
 from stibgate.app.metrics.counting import Names, Tally
 from stibgate.app.metrics.state import Money
 from stibgate.cli.stage import stage
-from stibgate.config import load
 from stibgate.domain.calling import telling
 from stibgate.domain.fact import Answer, Answered, Attempted, Normalised, Proof
 from stibgate.domain.task import OutcomeKind, Signal
+from tests.app.running import running
 from tests.e2e.gateway import TOKEN, configure
 
 ROOT = Path(__file__).parents[2]
@@ -179,7 +177,7 @@ def test_nobody_outside_makes_a_series():
 
 async def test_hostile_requests_make_no_series(tmp_path, lines):
     """On the wire: random sources, tokens, paths, methods and event types leave the page as long as it was."""
-    async with _running(configure(tmp_path)) as gateway, ClientSession() as http:
+    async with running(configure(tmp_path)) as gateway, ClientSession() as http:
         numbers = count()
 
         async def hostile():
@@ -229,7 +227,7 @@ async def test_a_scrape_does_not_wait_for_a_slow_look(tmp_path, lines, monkeypat
     hold = threading.Event()
     monkeypatch.setattr("stibgate.app.metrics.state.PATIENCE_S", 0.05)
     monkeypatch.setattr("stibgate.app.metrics.state._money", lambda *_: hold.wait(20) and Money(7, 1000, {}))
-    async with _running(configure(tmp_path)) as gateway:
+    async with running(configure(tmp_path)) as gateway:
         try:
             _, text = await _scrape(gateway)
             assert "stibgate_storage_free_bytes" in text
@@ -244,7 +242,7 @@ async def test_a_scrape_does_not_wait_for_a_slow_look(tmp_path, lines, monkeypat
 async def test_it_can_be_turned_off(tmp_path, lines):
     """With `metrics.enabled = false` there is no page."""
     config = configure(tmp_path, extra="[metrics]\nenabled = false")
-    async with _running(config) as gateway, ClientSession() as http, http.get(f"{gateway.admin_url}/metrics") as answer:
+    async with running(config) as gateway, ClientSession() as http, http.get(f"{gateway.admin_url}/metrics") as answer:
         assert answer.status == 404
 
 
@@ -257,16 +255,6 @@ def test_attempts_are_counted_by_what_came_of_them():
     assert tally.outcomes.rows["drop", "written"] == 4
     assert sum(tally.end_to_end.rows["drop",][:-1]) == 1
     assert tally.dead.rows == {("drop", "rejected"): 1, ("drop", "exhausted"): 0}
-
-
-@asynccontextmanager
-async def _running(config):
-    gateway = Gateway(load(config, environ={}).settings)
-    await gateway.start()
-    try:
-        yield gateway
-    finally:
-        await gateway.stop()
 
 
 def test_requests_that_go_out_are_told():

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import threading
-from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
@@ -17,7 +16,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from stibgate.app import Gateway
 from stibgate.app.tracing import Tracing
 from stibgate.config import TracingSettings, load
 from stibgate.domain.fact import Answer, Answered, Looked
@@ -27,6 +25,7 @@ from stibgate.pipeline.operations import Selection
 from stibgate.sandbox.samples import sample
 from stibgate.sandbox.server import serve
 from stibgate.stores import TaskFilter
+from tests.app.running import running
 from tests.e2e.gateway import PUSHED, SECRET, TOKEN, configure
 
 SENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -83,16 +82,6 @@ headers = {{ x-key = "{KEY}" }}
     if (folder / "config.toml").exists():
         return folder / "config.toml"
     return configure(folder, sinks=hook, routes=("hook",), extra=extra)
-
-
-@asynccontextmanager
-async def running(config):
-    gateway = Gateway(load(config, environ={}).settings)
-    await gateway.start()
-    try:
-        yield gateway
-    finally:
-        await gateway.stop()
 
 
 def attributes(span):
