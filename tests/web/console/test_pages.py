@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from urllib.parse import urlencode
 
 import pytest
 
@@ -46,6 +47,15 @@ async def test_a_filter_that_is_none_is_an_error(office, query):
         page = await browser.open(f"{path}?{query}")
         assert page.status == 400
         assert office.deliveries[0] not in page.text
+
+
+@pytest.mark.parametrize("path", ["/deliveries", "/dead", "/audit", "/jobs/bills"])
+async def test_what_was_chosen_stays_chosen(office, path):
+    """A form sent again asks the same, also where nobody was offered what its URL says."""
+    browser = await office.login()
+    query = {"since": "2026-05-17", **({"sink": "gone"} if path in {"/deliveries", "/dead"} else {})}
+    page = await browser.open(f"{path}?{urlencode(query)}")
+    assert set(re.findall("<option selected>([^<]*)</option>", page.text)) == set(query.values())
 
 
 async def test_a_delivery_tells_its_story(office):
