@@ -41,6 +41,17 @@ class Access:
         """Return whose *token* it is, or None."""
         return principal_of(self.grants(), token)
 
+    def wrong(self, address: str) -> int:
+        """Count a wrong token of *address*, and return for how many seconds it must wait; 0 while it need not.
+
+        A right token is never asked to wait: it is too long to be guessed, and a script that was left behind with an
+        old one must not lock out whoever works on the same machine.
+        """
+        wait_s = self.throttle.wait_s(address)
+        if not wait_s:
+            self.throttle.failed(address)
+        return wait_s
+
     def lasting(self, principal: Principal, token: str) -> Callable[[], bool]:
         """Return what tells from now on whether *token* gives *principal* still; a reload may take it away."""
         given = grant(principal.name, principal.role, token)

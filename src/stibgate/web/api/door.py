@@ -100,15 +100,11 @@ class Door:
                 f"{named[0]} in the URL",
                 "Send `Authorization: Bearer TOKEN`. A token that stood in a URL is known to logs: replace it.",
             )
-        client = request[_CLIENT]
-        if wait_s := self._access.throttle.wait_s(client):
-            raise Refused(429, "too many wrong tokens", f"Try again in {wait_s} s.", {"Retry-After": str(wait_s)})
         token = _bearer(request)
         principal = None if token is None else self._access.principal_of(token)
         if principal is None:
             if token is not None:
-                self._access.throttle.failed(client)
-                log.warning("audit.token_refused", client_ip=client, request_id=request[REQUEST_ID])
+                self._count_wrong(request)
             raise Refused(
                 401,
                 "the token is missing or wrong",
@@ -117,6 +113,22 @@ class Door:
             )
         request[WELCOME] = self._access.lasting(principal, token or "")
         return principal
+
+    def _count_wrong(self, request: web.Request) -> None:
+        """Count and log a wrong token.
+
+        Raises:
+            Refused: 429: there were too many of them.
+        """
+        client = request[_CLIENT]
+        if wait_s := self._access.wrong(client):
+            raise Refused(
+                429,
+                "too many wrong tokens, and this one is wrong too",
+                f"A right one is let in at once. A program at {client} may have an old one. Try again in {wait_s} s.",
+                {"Retry-After": str(wait_s)},
+            )
+        log.warning("audit.token_refused", client_ip=client, request_id=request[REQUEST_ID])
 
     def _request_id(self, request: web.Request) -> str:
         given = request.headers.get("X-Request-Id", "")

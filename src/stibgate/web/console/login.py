@@ -62,15 +62,9 @@ class Login:
         form = await _fields(request)
         path = local_path(form.get("next"))
         address = self._access.client(request)
-        if wait_s := self._access.throttle.wait_s(address):
-            answer = self._page(request, path, f"Too many wrong tokens. Try again in {wait_s} s.", status=429)
-            answer.headers["Retry-After"] = str(wait_s)
-            return answer
         begun = self._sessions.begin(form.get("token", "").strip())
         if begun is None:
-            self._access.throttle.failed(address)
-            log.warning("audit.token_refused", client_ip=address)
-            return self._page(request, path, "That is no token of this service.", status=403)
+            return self._refused(request, path, address)
         session_id, session = begun
         self._sessions.end(request.cookies.get(cookie_name(request), ""))
         await self._auditor.note(Actor(session.principal, address), Action.LOGIN)
@@ -90,6 +84,16 @@ class Login:
         answer = go("/login")
         drop_session_cookie(request, answer)
         return answer
+
+    def _refused(self, request: web.Request, path: str, address: str) -> web.Response:
+        """Return the form again after a wrong token."""
+        if wait_s := self._access.wrong(address):
+            note = f"That is no token of this service, and there were too many of them. Try again in {wait_s} s."
+            answer = self._page(request, path, note, status=429)
+            answer.headers["Retry-After"] = str(wait_s)
+            return answer
+        log.warning("audit.token_refused", client_ip=address)
+        return self._page(request, path, "That is no token of this service.", status=403)
 
     def _page(self, request: web.Request, path: str, note: str, *, status: int = 200) -> web.Response:
         text = self._screen.render(
