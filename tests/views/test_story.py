@@ -1,18 +1,23 @@
 """A story tells everything that happened to a delivery, a task or a record, in order, in words, and of nobody."""
 
 import json
+from dataclasses import fields, replace
 
 import pytest
 
+from stibgate.domain.delivery import DeliveryState, StoredDelivery
+from stibgate.domain.event import QuarantineReason
 from stibgate.domain.routing import Condition, Route, Router
 from stibgate.domain.task import Outcome, OutcomeKind
 from stibgate.errors import SinkHeld, SinkRejected, SinkUnavailable
 from stibgate.normalise import Rules
 from stibgate.pipeline.dispatch import Outlet
+from stibgate.pipeline.drafts import EVENT_TYPE_UNKNOWN, NOT_ROUTED
 from stibgate.pipeline.fanout import Fanout
 from stibgate.pipeline.operations import Operations, Selection
 from stibgate.stores import DeliveryFilter, TaskFilter
 from stibgate.stores.memory import MemoryStore
+from stibgate.views.reasons import reason_in_words
 from stibgate.views.story import story_of_delivery, story_of_task
 from tests.pipeline.world import (
     POLICY,
@@ -245,3 +250,27 @@ async def test_a_sink_that_is_gone():
     gone, there = (story_of_delivery(desk.store, found, configured=[name])[-1].what for name in ("drop", "crm"))
     assert "crm queued: 1 record waiting, the sink is not in the configuration any more" in gone
     assert "configuration" not in there
+
+
+async def test_what_goes_no_further_says_why_and_what_next():
+    """A delivery in quarantine, and one that nobody takes, end with the reason in words and the command to run."""
+    desk = Desk(Router([]))
+    name = await desk.receive(delivery(records=2))
+    assert desk.story(name)[-1] == (
+        f"{name} is now ignored: not_routed; no route takes any of it; `stibgate routes test` says why;"
+        f" with another route `stibgate deliveries replay {name}` forwards it"
+    )
+    name = await desk.receive(replace(delivery(serial=2), body=b"[]"))
+    assert desk.story(name)[-1] == (
+        f"{name} is now quarantined: not_json_object; its body is not a JSON object in UTF-8;"
+        f" `stibgate deliveries show {name} --raw` shows it; after a fix or an upgrade `stibgate deliveries replay {name}`"
+    )
+
+
+def test_every_reason_has_words():
+    """No word of the closed set is left for the reader to guess."""
+    base = StoredDelivery(**{field.name: None for field in fields(StoredDelivery)})
+    for reason in (*QuarantineReason, NOT_ROUTED, EVENT_TYPE_UNKNOWN):
+        stopped = replace(base, delivery_id="dlv_1", state=DeliveryState.QUARANTINED, reason=reason)
+        assert len(reason_in_words(stopped)) == 2, reason
+        assert reason_in_words(replace(stopped, state=DeliveryState.ACCEPTED)) == []

@@ -18,6 +18,7 @@ BY_TOKEN = "token"  # noqa: S105  (a kind of proof, not a password)
 VIA_POLL = "poll"
 UNKNOWN_EVENT = "unknown"
 NOT_ROUTED = "not_routed"
+EVENT_TYPE_UNKNOWN = "event_type_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ class Drafts:
 
     def _first_state(self, source: str, event: Event) -> tuple[DeliveryState, str | None]:
         if not event.known:
-            return DeliveryState.IGNORED, "event_type_unknown"
+            return DeliveryState.IGNORED, EVENT_TYPE_UNKNOWN
         if event.event_type == JOB_FAILED:
             return DeliveryState.ACCEPTED, None
         if event.thin and not self.policy.readback:

@@ -12,6 +12,7 @@ from stibgate.domain.record import IssueReason, Record
 from stibgate.domain.task import Outcome, OutcomeKind, Signal, Task, TaskState
 from stibgate.pipeline.drafts import VIA_POLL
 from stibgate.stores import Ledger, ReplayNote, TaskFilter
+from stibgate.views.reasons import reason_in_words
 from stibgate.views.words import counted, moment
 
 
@@ -50,7 +51,8 @@ def story_of_delivery(
         lines += _attempts(ledger, task, position)
     lines += _replays(ledger.replays(delivery.delivery_id), {task.task_id for task in owing})
     state = f"{delivery.delivery_id} is now {delivery.state}" + (f": {delivery.reason}" if delivery.reason else "")
-    return _ended(lines, delivery.delivery_id, [state, *_closing(ledger, owing, position, configured)])
+    closing = [state, *reason_in_words(delivery), *_closing(ledger, owing, position, configured)]
+    return _ended(lines, delivery.delivery_id, closing)
 
 
 def story_of_task(ledger: Ledger, task: Task, *, configured: Collection[str] | None = None) -> list[Line]:
