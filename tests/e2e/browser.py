@@ -26,6 +26,12 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective + " " + event.blockedURI));
 """
 
+CUT = """
+[...document.querySelectorAll("nav, .wide:not([tabindex])")].filter((one) => one.scrollWidth > one.clientWidth + 1)
+  .map((one) => one.textContent.trim().slice(0, 60))
+"""
+"""What one can see of only by scrolling sideways, and nothing says so; a region that takes the focus may."""
+
 
 @dataclass
 class Visitor:
@@ -62,6 +68,7 @@ class Visitor:
         await self.page.set_viewport_size(NARROW)
         over = await self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         self.complaints += [f"{where}: {over} px too wide at 360"] if over > 0 else []
+        self.complaints += [f"{where}: cut at 360: {each}" for each in await self.page.evaluate(CUT)]
         await self.page.set_viewport_size(WIDE)
         if picture and PICTURED:
             PICTURES.mkdir(parents=True, exist_ok=True)

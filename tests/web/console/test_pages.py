@@ -4,13 +4,15 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
 
 from stibgate.domain.access import Role
 from stibgate.domain.event import JOB_SUCCEEDED
-from tests.pipeline.world import NOW_MS
+from tests.pipeline.world import NOW_MS, admit, delivery, make_intake
 
 
 async def test_the_list_shows_both_and_filters_by_url(office):
@@ -178,6 +180,24 @@ async def test_an_empty_console_teaches(empty_office):
     assert "stibgate trigger prospecting.records.pushed" in (await browser.open("/deliveries")).words
     assert "stibgate dead list" in (await browser.open("/dead")).words
     assert (await browser.open("/")).status == 200
+
+
+async def test_what_needs_a_person_is_said_first(annex):
+    """The overview is not well while something is in quarantine, or while the configuration on the disk is refused."""
+    browser = await annex.login(Role.VIEWER)
+    assert "All is well." in (await browser.open("/")).words
+    await admit(make_intake(annex.store, now_ms=annex.clock), replace(delivery(), body=b"[]"))
+    page = await browser.open("/")
+    assert "1 delivery is in quarantine: authentic, kept whole, and not understood." in page.words
+    assert 'href="/deliveries?state=quarantined"' in page.text
+    annex.reading = SimpleNamespace(ok=False)
+    page = await browser.open("/")
+    assert "The last reload was refused" in page.words
+    assert "applies.</li>" in page.text
+    assert (
+        'class="health-bad">The last reload was refused: the configuration before it applies. <a href="/config"'
+        in (await (await annex.login()).open("/")).text
+    )
 
 
 async def test_times_are_relative_and_exact(office):

@@ -17,7 +17,7 @@ WORDS: Sequence[tuple[str, str]] = (
     ("sink", "a configured place that records go to"),
     ("task", "one delivery owed to one sink"),
     ("attempt", "one try of a task"),
-    ("outcome", "what became of one record at one sink: created, updated, unchanged, written, refused, suppressed..."),
+    ("outcome", "what became of one record at one sink: created, updated, written, refused and so on"),
     ("dead letter", "a task that will not be tried again by itself"),
     ("retry, redelivery, replay", "we try again, the vendor sends again, an operator asks for it again"),
     ("quarantine", "authenticated but not understood: kept whole, visible, and can be replayed after a fix"),

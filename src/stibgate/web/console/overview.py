@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from stibgate.config import Settings
+from stibgate.domain.access import Role
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.stats import WINDOWS, Stats
 from stibgate.domain.task import TaskState
@@ -58,6 +59,7 @@ class Look:
     day: Stats
     sinks: Sequence[SinkRow]
     problems: Sequence[Problem]
+    quarantined: int
 
 
 class Overview:
@@ -77,7 +79,9 @@ class Overview:
     async def _show(self, visit: Visit) -> web.Response:
         settings, now_ms, window = self._parts.settings(), self._parts.now_ms(), _window(visit)
         look = await self._parts.read(partial(_look, settings=settings, now_ms=now_ms))
-        health = [*self._health(), *_sink_lines(look.sinks)] or [HealthLine("good", "All is well.")]
+        health = [*self._health(visit), *_sink_lines(look.sinks), *_quarantine_lines(look.quarantined)] or [
+            HealthLine("good", "All is well.")
+        ]
         return visit.show(
             "overview.html",
             health=health,
@@ -93,10 +97,13 @@ class Overview:
         stats = await self._parts.read(lambda ledger: stats_within(ledger, window, now_ms))
         return web.json_response(_charts(stats))
 
-    def _health(self) -> Iterator[HealthLine]:
+    def _health(self, visit: Visit) -> Iterator[HealthLine]:
         for check, word in self._parts.ready().items():
             if word != "ok":
                 yield HealthLine("bad", f"{check.replace('_', ' ')}: {word}")
+        if not self._parts.reading().ok:
+            where = "/config" if visit.may(Role.ADMIN) else ""
+            yield HealthLine("bad", "The last reload was refused: the configuration before it applies.", where)
 
 
 def _window(visit: Visit) -> str:
@@ -108,7 +115,8 @@ def _window(visit: Visit) -> str:
 
 def _look(ledger: Ledger, *, settings: Settings, now_ms: int) -> Look:
     day = stats_within(ledger, DAY, now_ms)
-    return Look(day, glance(ledger, settings, day), _problems(ledger))
+    quarantined = ledger.status().deliveries.get(DeliveryState.QUARANTINED, 0)
+    return Look(day, glance(ledger, settings, day), _problems(ledger), quarantined)
 
 
 def _problems(ledger: Ledger) -> Sequence[Problem]:
@@ -124,13 +132,18 @@ def _figures(look: Look, now_ms: int) -> Sequence[Figure]:
     day = look.day
     waiting, dead = sum(sink.waiting for sink in look.sinks), sum(sink.dead for sink in look.sinks)
     oldest_ms = min((sink.owing_ms for sink in look.sinks if sink.owing_ms is not None), default=None)
-    wait = "tasks that come by themselves" if oldest_ms is None else f"tasks, the oldest for {span(now_ms - oldest_ms)}"
+    wait = "tasks that go by themselves" if oldest_ms is None else f"tasks, the oldest for {span(now_ms - oldest_ms)}"
     ack = (
         "no answers yet" if day.ack_ms.p50 is None else f"answered in {_ms(day.ack_ms.p50)}, p99 {_ms(day.ack_ms.p99)}"
     )
     return [
-        Figure("Accepted, 24 h", number(day.accepted), counted(day.records, "record"), f"/deliveries?since={DAY}"),
-        Figure("Rejected, 24 h", number(day.rejected), f"{day.rejected_share:.1%} of all; {ack}", "/rejected"),
+        Figure(
+            "Accepted, 24 h",
+            number(day.accepted),
+            f"{counted(day.records, 'record')}; {ack}",
+            f"/deliveries?since={DAY}",
+        ),
+        Figure("Rejected, 24 h", number(day.rejected), f"{day.rejected_share:.1%} of all", "/rejected"),
         Figure("Waiting", number(waiting), wait, "/deliveries?state=processing"),
         Figure("Dead", number(dead), "tasks that need a person", "/dead"),
     ]
@@ -150,6 +163,16 @@ def _sink_lines(sinks: Sequence[SinkRow]) -> Iterator[HealthLine]:
         if sink.dead:
             told = f"{counted(sink.dead, 'task')} of {sink.name} will not be tried again."
             yield HealthLine("bad", told, f"/dead?sink={sink.name}")
+
+
+def _quarantine_lines(count: int) -> Iterator[HealthLine]:
+    if count:
+        told = "1 delivery is" if count == 1 else f"{counted(count, 'delivery')} are"
+        yield HealthLine(
+            "warn",
+            f"{told} in quarantine: authentic, kept whole, and not understood.",
+            f"/deliveries?state={DeliveryState.QUARANTINED}",
+        )
 
 
 def _charts(stats: Stats) -> dict[str, Any]:

@@ -24,9 +24,10 @@
 
   function draw(place, at, lines) {
     const names = Object.keys(lines);
-    if (!at.length || !names.length) {
+    const none = !at.length || !names.length;
+    place.classList.toggle("muted", none);
+    if (none) {
       place.textContent = "Nothing yet.";
-      place.classList.add("muted");
       return;
     }
     const options = {
@@ -59,8 +60,10 @@
     }
   }
 
+  // Lines move by the minute; the first ones are looked for as often as the rest of the page is.
+  let turn = 0;
   show();
-  setInterval(() => document.hidden || show(), 30000);
+  setInterval(() => document.hidden || (++turn % 3 && drawn.length === 3) || show(), 10000);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
   addEventListener("resize", () => drawn.forEach(([place, plot]) => plot.setSize({ width: place.clientWidth, height: HEIGHT })));
 })();
