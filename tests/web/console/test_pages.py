@@ -12,6 +12,7 @@ import pytest
 
 from stibgate.domain.access import Role
 from stibgate.domain.event import JOB_SUCCEEDED
+from stibgate.web.console.delivery import _text
 from tests.pipeline.world import NOW_MS, admit, delivery, make_intake
 
 
@@ -114,6 +115,13 @@ async def test_a_body_is_revealed_as_it_came(office):
     assert page.headers["Content-Type"] == "application/octet-stream"
     assert "attachment" in page.headers["Content-Disposition"]
     assert [line.entry.detail["what"] for line in office.audit() if line.entry.target] == ["file", "body"]
+
+
+def test_a_body_is_shown_about_as_long_as_it_came():
+    """JSON that people wrote has lines of its own; what is deep, and would fill the page with spaces, stays as it came."""
+    assert _text(b'{"a": [1, "\xc3\xa9"]}') == ('{\n  "a": [\n    1,\n    "\u00e9"\n  ]\n}', True)
+    deep = b"[" * 900 + b"1," * 31_000 + b"1" + b"]" * 900
+    assert _text(deep) == (deep.decode(), True)
 
 
 async def test_nothing_is_shown_that_cannot_be_written_down(office, monkeypatch):

@@ -22,6 +22,7 @@ PEOPLE = 25
 """Records on a page."""
 REFUSED_MAX = 50
 BODY_SHOWN_BYTES = 64 * 1024
+INDENTED_CHARS_MAX = 8 * BODY_SHOWN_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +140,20 @@ def _text(body: bytes) -> tuple[str, bool]:
     if len(body) > BODY_SHOWN_BYTES:
         return text, False
     try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False), True
+        return _indented(json.loads(body)) or text, True
     except (ValueError, RecursionError):
         return text, True
+
+
+def _indented(document: Any) -> str | None:
+    """Return *document* over several lines; None where that is far longer, as each line begins with its depth."""
+    parts, length = [], 0
+    for part in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(document):
+        length += len(part)
+        if length > INDENTED_CHARS_MAX:
+            return None
+        parts.append(part)
+    return "".join(parts)
 
 
 def _offset(text: str) -> int:
