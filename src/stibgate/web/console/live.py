@@ -1,5 +1,6 @@
 """The log as it happens, in the browser: the page, and the stream that its script reads with the session's cookie."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
@@ -54,5 +55,6 @@ def _with(words: Sequence[str], chosen: str | None) -> Sequence[str]:
 
 
 def _command(query: Mapping[str, str]) -> str:
-    """Return the command that shows the same in a terminal."""
-    return " ".join(["stibgate listen", *(f"--{name.replace('_', '-')} {value}" for name, value in query.items())])
+    """Return the command that shows the same in a terminal; whoever made the link, a shell runs nothing else of it."""
+    options = (word for name, value in query.items() for word in (f"--{name.replace('_', '-')}", value))
+    return shlex.join(["stibgate", "listen", *options])
