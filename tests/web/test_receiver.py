@@ -553,6 +553,7 @@ async def test_request_id(proxies, given, echoed, lines):
         (LOOPBACK, ["2001:db8::7"], "2001:db8::7"),
         (LOOPBACK, ["192.0.2.7, nonsense"], "127.0.0.1"),
         (LOOPBACK, ["127.0.0.5"], "127.0.0.5"),
+        (LOOPBACK, ["198.51.100.1, fe80::1%anything at all"], "127.0.0.1"),
     ],
 )
 async def test_the_client_is_the_nearest_that_nobody_vouches_for(proxies, forwarded, client, lines):

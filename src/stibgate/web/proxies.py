@@ -33,6 +33,8 @@ class Proxies:
                 address = str(ip_address(hop.strip()))
             except ValueError:
                 return peer
+            if "%" in address:  # a zone is any text, and means something on its own machine only
+                return peer
             if not self.trusts(address):
                 return address
             peer = address
