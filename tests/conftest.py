@@ -3,16 +3,25 @@
 import io
 import json
 import logging
+import os
 from functools import partial
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from stibgate.log import configure
+from stibgate.stores.sqlite import SqliteStore
+from tests.ports import free_port
 
-# How long an example takes says how busy the machine is, and nothing about the law.
-settings.register_profile("stibgate", deadline=None)
+# How long an example takes says how busy the machine is, and nothing about the law. A change is held against the same
+# examples each time, so that who lands it answers for what it broke; STIBGATE_EXPLORE=1 looks for others.
+settings.register_profile(
+    "stibgate",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=not os.environ.get("STIBGATE_EXPLORE"),
+)
 settings.load_profile("stibgate")
 
 
@@ -21,6 +30,26 @@ def _no_logger_is_kept():
     """Let commands that run in this process log as they like, and no other test as they did."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stibgate.log.configure", partial(configure, cache=False))
+        yield
+
+
+@pytest.fixture
+def unused_tcp_port():
+    """Return a port that no client of another test is given meanwhile, as one of the system's own choice may be."""
+    return free_port()
+
+
+@pytest.fixture
+def unused_tcp_port_factory():
+    """Return a function that returns such ports."""
+    return free_port
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_asks_too_much():
+    """Let a question to a store take as long as a busy machine needs; a test of the limit says its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SqliteStore.browse.__kwdefaults__, "limit_s", 60.0)
         yield
 
 

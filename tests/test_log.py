@@ -294,7 +294,7 @@ async def _every_path(canary: Canaries, monkeypatch) -> None:
     store = Breaks()
     secrets = [Secret(SECRET, "1"), Secret(EXPIRED, "2", NOW_MS / 1000 - 1)]
     known = [make_source(secrets=secrets, stale=StalePolicy.REJECT), *sources()[1:]]
-    async with open_door(store=store, with_sources=known, body_timeout_s=0.02) as door:
+    async with open_door(store=store, with_sources=known, body_timeout_s=0.1) as door:
         await _admitted(door, canary)
         await _forwarded(door, canary, monkeypatch)
         store.broken = True

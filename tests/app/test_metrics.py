@@ -226,7 +226,7 @@ async def test_a_scrape_does_not_wait_for_a_slow_look(tmp_path, lines, monkeypat
     """While bills are being looked at the page is shown without the money, and with it afterwards."""
     hold = threading.Event()
     monkeypatch.setattr("stibgate.app.metrics.state.PATIENCE_S", 0.05)
-    monkeypatch.setattr("stibgate.app.metrics.state._money", lambda *_: hold.wait(20) and Money(7, 1000, {}))
+    monkeypatch.setattr("stibgate.app.metrics.state._money", lambda *_: hold.wait(60) and Money(7, 1000, {}))
     async with running(configure(tmp_path)) as gateway:
         try:
             _, text = await _scrape(gateway)
@@ -234,7 +234,7 @@ async def test_a_scrape_does_not_wait_for_a_slow_look(tmp_path, lines, monkeypat
             assert "stibgate_billed_missing_records" not in text
         finally:
             hold.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "stibgate_billed_missing_records 7.0" not in text:
                 _, text = await _scrape(gateway)
 

@@ -18,7 +18,7 @@ def hears(address):
     """Return a datagram socket at *address*, as a supervisor has one."""
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     heard.bind(f"\0{address[1:]}" if address.startswith("@") else address)
-    heard.settimeout(5)
+    heard.settimeout(60)
     return heard
 
 

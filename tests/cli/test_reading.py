@@ -125,7 +125,7 @@ def test_a_reader_that_goes_away_is_no_failure(config, names, words):
             stderr=subprocess.PIPE,
             text=True,
             env=environment(),
-            timeout=20,
+            timeout=60,
             check=False,
         )
     finally:

@@ -288,7 +288,7 @@ async def test_interrupted(account):
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     settings = load(account.configure(url=url, secret=MADE_UP).config, environ={}).settings
-    async with stibnite_client(settings) as client, asyncio.timeout(10):
+    async with stibnite_client(settings) as client, asyncio.timeout(60):
         with reserved(account.file) as file:
             wanted = NewEndpoint("https://x.example/hooks/jobs")
             task = asyncio.create_task(make_endpoint(client, wanted, file, ()))

@@ -12,7 +12,7 @@ import pytest
 from stibgate.config import load
 
 STIBGATE = (sys.executable, "-m", "stibgate", "sandbox")
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 class Sandbox:

@@ -96,7 +96,7 @@ def frail(tmp_path, monkeypatch):
     def run(does, *words):
         sinks = f'[sinks.frail]\nkind = "frail"\ndoes = "{does}"\n'
         path = configure(tmp_path, sinks=sinks, routes=["frail"])
-        return stibgate("sinks", *(words or ("test",)), "--config", path, within_s=10)
+        return stibgate("sinks", *(words or ("test",)), "--config", path)
 
     yield run
     settings_class.cache_clear()

@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.e2e.gateway import free_port, until
+from tests.e2e.gateway import PATIENCE_S, until
+from tests.ports import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -76,9 +77,9 @@ class Front:
         """Return the status, the headers and the body of an answer."""
         context = ssl._create_unverified_context() if self.tls else None
         connection = (
-            http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=context)
+            http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE_S, context=context)
             if self.tls
-            else http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            else http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         )
         all_headers = {"content-type": "application/json", "host": "hooks.example.com", **(headers or {})}
         with contextlib.closing(connection):
@@ -102,7 +103,7 @@ def running(words, folder, port, **how):
 
         def listens():
             assert process.poll() is None, (folder / "console.log").read_text()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 10):
                 return True
             return False
 
@@ -110,7 +111,7 @@ def running(words, folder, port, **how):
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 @contextlib.contextmanager
@@ -162,7 +163,7 @@ class Upstream:
             except OSError:
                 return
             with taken:
-                taken.settimeout(5)
+                taken.settimeout(PATIENCE_S)
                 data = b""
                 while b"\r\n\r\n" not in data and (more := taken.recv(65536)):
                     data += more

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 CHROMIUM = Path("/usr/bin/chromium")
 PICTURED = bool(os.environ.get("STIBGATE_SCREENSHOTS"))
 PICTURES = Path(__file__).parents[2] / "deploy/screenshots"
+PATIENCE_MS = 60_000.0
 FRAME = {"x": 0, "y": 0, "width": 1280, "height": 640}
 NARROW, WIDE = {"width": 360, "height": 780}, {"width": 1280, "height": 800}
 FLAGS = (
@@ -92,9 +93,11 @@ async def visitor(base, *, dark=False):
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=PATIENCE_MS)
         try:
             context = await browser.new_context(viewport=WIDE, color_scheme="dark" if dark else "light")
+            context.set_default_timeout(PATIENCE_MS)
+            expect.set_options(timeout=PATIENCE_MS)
             await context.add_init_script(TOLD)
             yield Visitor(await context.new_page(), base)
         finally:

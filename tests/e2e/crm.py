@@ -13,7 +13,8 @@ from multiprocessing import Pipe
 from aiohttp import web
 
 from stibgate.sandbox.hubspot import HubSpotSandbox
-from tests.e2e.gateway import free_port
+from tests.e2e.gateway import PATIENCE_S
+from tests.ports import free_port
 
 SETTINGS = """
 [sinks.crm]
@@ -63,7 +64,7 @@ class Crm:
     def ask(self, name, *args, **kwargs):
         """Return what the sandbox has under *name*, called where it is a method."""
         self._line.send((name, args, kwargs))
-        assert self._line.poll(10), f"HubSpot's process does not answer to {name}"
+        assert self._line.poll(PATIENCE_S), f"HubSpot's process does not answer to {name}"
         good, value = self._line.recv()
         assert good, value
         return value

@@ -7,12 +7,10 @@ import contextlib
 import gc
 import http.client
 import io
-import itertools
 import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -33,6 +31,7 @@ import stibgate.signatures
 from stibgate.cli import COMMANDS, cli, main
 from stibgate.domain.record import COLUMNS
 from stibgate.sandbox.samples import sample
+from tests.ports import free_port
 
 SECRET = "whsec_ZTJlLXNlY3JldC10aGF0LW5vYm9keS1lbHNlLWhhcw=="
 TOKEN = "e2e-token-that-nobody-else-has"
@@ -41,21 +40,10 @@ SUCCEEDED = "person_search.job.succeeded"
 FAILED = "person_search.job.failed"
 
 POLL_S = 0.02
+PATIENCE_S = 60.0
+"""How long to wait for what must come: it says when to give up, and how slow a machine may be, nothing else."""
 FROM_NOTHING = (sys.executable, "-m", "stibgate")
 """Starts a process that inherits no lock, no socket and no memory of a test."""
-# Below the range from which the system takes the ports of outgoing connections: a client under load must not
-# take the port of a gateway that is about to come back.
-PORTS = range(20_000, 32_000)
-
-
-def _own_ports():
-    """Return this process's share of the ports, in random order: two xdist workers never reach for the same one."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    share = PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
-    return itertools.cycle(random.sample(share, len(share)))
-
-
-_ports = _own_ports()
 
 DROP = """
 [sinks.drop]
@@ -67,22 +55,18 @@ for _name in COMMANDS:
     cli.get_command(None, _name)
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on, nor is about to: what was given to one test is not given again."""
-    for port in itertools.islice(_ports, len(PORTS)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
-
-
-def until(what, condition, *, within_s=10.0):
+def until(what, condition, *, within_s=PATIENCE_S):
     """Return the first true value of `condition()`; fail when there was none in time."""
     deadline_s = time.monotonic() + within_s
     while not (value := condition()):
         assert time.monotonic() < deadline_s, f"not within {within_s} s: {what}"
         time.sleep(POLL_S)
     return value
+
+
+def whole_lines(file):
+    """Return the lines of a file that somebody writes: the last one may be half there."""
+    return [line.decode() for line in file.read_bytes().rpartition(b"\n")[0].splitlines()]
 
 
 def configure(folder, *, sinks=DROP, routes=("drop",), storage="", sources="", extra="", store="./data/stibgate.db"):
@@ -154,7 +138,7 @@ class Ran:
         return shown[0]
 
 
-def stibgate(*words, env=None, cwd=None, stdin="", within_s=30.0):
+def stibgate(*words, env=None, cwd=None, stdin="", within_s=PATIENCE_S):
     """Run a command in a forked child and return how it ended.
 
     A child is a real process with its own descriptors and exit code, without a second of imports each time.
@@ -260,7 +244,7 @@ def _become(words, env, cwd, streams):
         os._exit(code)
 
 
-def python_stibgate(*words, env=None, cwd=None, within_s=30.0):
+def python_stibgate(*words, env=None, cwd=None, within_s=PATIENCE_S):
     """Run `python -m stibgate *words*` from nothing and return how it ended."""
     ran = subprocess.run(
         [*FROM_NOTHING, *map(str, words)],
@@ -288,7 +272,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def request(url, method="GET", body=None, headers=None, within_s=30.0):
+def request(url, method="GET", body=None, headers=None, within_s=PATIENCE_S):
     """Return the answer to one HTTP request on a connection of its own."""
     scheme, _, rest = url.partition("://")
     assert scheme == "http"
@@ -329,16 +313,17 @@ class Gateway:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(5)
+                self.process.wait(PATIENCE_S)
 
-    def start(self, *, within_s=30.0):
-        """Start the process and return once it is ready."""
+    def start(self, *, within_s=PATIENCE_S):
+        """Start the process and return once it is ready, and says that it has started."""
         begun_s = time.monotonic()
         if self.log.exists():  # kill -9 may tear the last line, and the next process would write on behind it
             os.truncate(self.log, self.log.read_bytes().rfind(b"\n") + 1)
+        starts = len(self.events("service.started"))
         words = [*self.words, "--config", str(self.config)]
         with self.log.open("ab") as out, self.err.open("ab") as err, Path(os.devnull).open("rb") as nothing:
             if self.launcher:
@@ -354,6 +339,7 @@ class Gateway:
             else:
                 self.process = Forked(words, environment(self.env), self.folder, (nothing, out, err))
         self.until_ready(within_s)
+        until("it says so", lambda: len(self.events("service.started")) > starts, within_s=within_s)
         self.started_s = time.monotonic() - begun_s
         return self
 
@@ -363,7 +349,7 @@ class Gateway:
             until(f"{self.words[0]} is ready", self._is_ready, within_s=within_s)
         except BaseException:
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait(PATIENCE_S)
             raise
 
     def _is_ready(self):
@@ -372,7 +358,7 @@ class Gateway:
             return self.readyz().status == 200
         return False
 
-    def stop(self, number=signal.SIGTERM, *, within_s=15.0):
+    def stop(self, number=signal.SIGTERM, *, within_s=PATIENCE_S):
         """Send a signal to the process, by its own pid, and return its exit code."""
         self.process.send_signal(number)
         return self.process.wait(within_s)
@@ -394,7 +380,7 @@ class Gateway:
 
     def readyz(self):
         """Ask whether it is ready."""
-        return request(f"{self.admin}/readyz", within_s=3)
+        return request(f"{self.admin}/readyz", within_s=10)
 
     def post(self, path, body, headers=None):
         """Post a JSON body and return the answer."""
@@ -416,10 +402,11 @@ class Gateway:
 
     def events(self, name):
         """Return the log lines of one event so far."""
-        lines = self.log.read_text().splitlines()
-        return [line for line in map(json.loads, lines) if line["event"] == name]
+        if not self.log.exists():
+            return []
+        return [line for line in map(json.loads, whole_lines(self.log)) if line["event"] == name]
 
-    def settled(self, *, within_s=20.0):
+    def settled(self, *, within_s=PATIENCE_S):
         """Return every delivery, once none of them is accepted or processing any more."""
 
         def done():

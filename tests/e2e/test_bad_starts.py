@@ -160,7 +160,7 @@ def test_colours_can_be_turned_off(tmp_path, value, coloured):
             stderr=theirs,
             env=environment({"NO_COLOR": value}),
             check=False,
-            timeout=30,
+            timeout=60,
         )
         shown = terminal.read(65_536)
     os.close(theirs)
@@ -347,7 +347,7 @@ def _answers(other, answer, words, config):
     try:
         stibgate(*words, "--config", config).complaint(69)
     finally:
-        thread.join(10)
+        thread.join(60)
 
 
 def test_an_address_that_is_not_ours_is_said_plainly(tmp_path):

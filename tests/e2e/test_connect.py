@@ -53,7 +53,7 @@ def ended(gateway, count):
         jobs = gateway.rows("jobs", "list")
         return jobs if len(jobs) >= count and all(job["ended_at"] for job in jobs) else None
 
-    jobs = until(f"{count} jobs have ended", done, within_s=30)
+    jobs = until(f"{count} jobs have ended", done)
     gateway.settled()
     return jobs
 

@@ -53,7 +53,7 @@ async def test_an_admins_evening(shop):
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/live")
         await _live(ada, shop)
-        async with asyncio.timeout(20):  # what is refused is in the store within 5 s
+        async with asyncio.timeout(60):  # what is refused is in the store within 5 s
             while ROOMS["/rejected"] not in await ada.words():
                 await page.goto(f"{ada.base}/rejected")
         for path, words in ROOMS.items():

@@ -12,7 +12,7 @@ from collections import Counter
 import aiohttp
 import pytest
 
-from tests.e2e.gateway import TOKEN, Gateway, configure, dropped, people_of, push_body, until
+from tests.e2e.gateway import PATIENCE_S, TOKEN, Gateway, configure, dropped, people_of, push_body, until
 
 pytestmark = pytest.mark.e2e
 
@@ -86,7 +86,7 @@ async def load(gateway, ledger, *, until_acknowledged, act):
         async with session.post(f"{gateway.url}/hooks/push/{TOKEN}", data=body, headers=headers) as response:
             return response.status, await response.json(content_type=None)
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session:
         await asyncio.gather(*(client(session) for _ in range(CLIENTS)))
     assert acted
 
@@ -121,7 +121,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_over_kills(tmp_path):
         with gateway:
             goal = dice.randint(15, 60)
             asyncio.run(load(gateway, ledger, until_acknowledged=goal, act=gateway.process.kill))
-            assert gateway.process.wait(5) == -signal.SIGKILL
+            assert gateway.process.wait(PATIENCE_S) == -signal.SIGKILL
     with gateway:
         account_for(gateway, ledger)
         recovered = sum(line["recovered_tasks"] for line in gateway.events("service.started"))
@@ -140,7 +140,7 @@ def test_nothing_is_lost_or_doubled_over_orderly_stops(tmp_path):
     for _ in range(2):
         with gateway:
             asyncio.run(load(gateway, ledger, until_acknowledged=40, act=gateway.process.terminate))
-            assert gateway.process.wait(12) == 0
+            assert gateway.process.wait(PATIENCE_S) == 0
     with gateway:
         account_for(gateway, ledger)
     assert [line["exit_code"] for line in gateway.events("service.stopped")] == [0, 0, 0]
@@ -156,7 +156,7 @@ def test_a_delivery_in_flight_at_sigterm_is_answered(tmp_path):
             f"POST /hooks/push/{TOKEN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
             f"expect: 100-continue\r\ncontent-length: {len(body)}\r\n\r\n"
         ).encode()
-        with socket.create_connection((host, int(port)), timeout=10) as early:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as early:
             early.sendall(head)
             assert early.recv(100).startswith(b"HTTP/1.1 100")
             early.sendall(body[:100])
@@ -172,5 +172,5 @@ def test_a_delivery_in_flight_at_sigterm_is_answered(tmp_path):
             told = json.loads(answer.read())
             assert (answer.status, told["status"]) == (202, "accepted")
             answer.close()
-        assert gateway.process.wait(10) == 0
+        assert gateway.process.wait(PATIENCE_S) == 0
         assert [one["delivery_id"] for one in gateway.rows("deliveries", "list")] == [told["delivery_id"]]

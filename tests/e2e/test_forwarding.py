@@ -14,8 +14,8 @@ pytestmark = pytest.mark.e2e
 IMPATIENT = """
 [sinks.crm.delivery]
 schedule = ["0s", "50ms"]
-timeout = "5s"
-lease = "15s"
+timeout = "30s"
+lease = "60s"
 
 [delivery.circuit]
 failures = 100

@@ -77,7 +77,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_commit_acknowledges_nothing(tmp_
             answer = gateway.push(push_body(1, serial=99))
             assert answer.status == 202
             acknowledged.add(answer.json["delivery_id"])
-            done = gateway.settled(within_s=40)
+            done = gateway.settled(within_s=90)
             assert {one["delivery_id"] for one in done} == acknowledged
             assert {one["state"] for one in done} == {"done"}
             gateway.checked()

@@ -10,7 +10,7 @@ import pytest
 
 from stibgate.sandbox.hubspot import Portal
 from tests.e2e.crm import Crm
-from tests.e2e.gateway import DROP, Gateway, configure, dropped, push_body, until
+from tests.e2e.gateway import DROP, PATIENCE_S, Gateway, configure, dropped, push_body, until
 
 pytestmark = pytest.mark.e2e
 
@@ -59,9 +59,9 @@ def test_nobody_is_lost_or_doubled_over_kills(tmp_path):
                 known = len({one["person_id"] for one in people})
                 until("HubSpot is in the midst of it, or done", partial(reached, crm, asked, known))
                 gateway.process.kill()
-                assert gateway.process.wait(5) == -signal.SIGKILL
+                assert gateway.process.wait(PATIENCE_S) == -signal.SIGKILL
         with gateway:
-            assert {one["state"] for one in gateway.settled(within_s=60)} == {"done"}
+            assert {one["state"] for one in gateway.settled(within_s=90)} == {"done"}
             gateway.checked()
             tasks = gateway.rows("tasks", "list", "--limit", 1000)
             assert Counter((one["sink"], one["state"]) for one in tasks) == {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.gateway import FROM_NOTHING, TOKEN, Gateway, configure, dropped, people_of, push_body
+from tests.e2e.gateway import FROM_NOTHING, PATIENCE_S, TOKEN, Gateway, configure, dropped, people_of, push_body
 
 pytestmark = pytest.mark.e2e
 
@@ -60,7 +60,7 @@ def _status(url, body):
     host, port = url.split("/")[2].split(":")
     framing = "transfer-encoding: chunked" if isinstance(body, Iterator) else f"content-length: {len(body)}"
     head = f"POST /hooks/push/{TOKEN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{framing}\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         connection.sendall(head.encode())
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for part in [body] if isinstance(body, bytes) else body:
@@ -95,7 +95,7 @@ def _take(gateway, body, count):
     answer = gateway.push(body)
     answered = os.times().elapsed
     assert (answer.status, answer.json["records"]) == (202, count)
-    gateway.settled(within_s=60)
+    gateway.settled()
     print(f"answered in {answered - before:.2f} s, dropped in {os.times().elapsed - before:.2f} s")
     shown = gateway.rows("deliveries", "show", answer.json["delivery_id"])[0]
     assert (shown["state"], shown["tasks"][0]["outcomes"]) == ("done", {"written": count})

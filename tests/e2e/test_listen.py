@@ -14,10 +14,10 @@ from tests.e2e.gateway import (
     configure,
     environment,
     free_port,
-    people_of,
     push_body,
     stibgate,
     until,
+    whole_lines,
 )
 
 pytestmark = pytest.mark.e2e
@@ -43,14 +43,14 @@ class Listener:
 
     @property
     def lines(self):
-        return self.out.read_text().splitlines()
+        return whole_lines(self.out)
 
     @property
     def objects(self):
         return [json.loads(line) for line in self.lines]
 
     def says(self, text, *, times=1):
-        until(f"listen says {text!r}", lambda: self.err.read_text().count(text) >= times, within_s=30)
+        until(f"listen says {text!r}", lambda: self.err.read_text().count(text) >= times)
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def listening(gateway, folder, *words):
     finally:
         if listener.process.poll() is None:
             listener.process.kill()
-        listener.process.wait(30)
+        listener.process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def gateway(tmp_path_factory):
 
 def test_it_shows_what_happens_until_it_cannot(tmp_path):
     """Beside `trigger --rate` every delivery is seen once; a restart is told, and gone on after; a death is the end."""
-    words = ("--event", "delivery.accepted", "--json", "--source", "push", "--retry-for", "20s")
+    words = ("--event", "delivery.accepted", "--json", "--source", "push", "--retry-for", "60s")
     with (
         Gateway(configure(tmp_path / "gate")) as gateway,
         listening(gateway, tmp_path, *words) as listener,
@@ -85,7 +85,7 @@ def test_it_shows_what_happens_until_it_cannot(tmp_path):
         until("all were seen", lambda: len(listener.lines) >= DELIVERIES)
         assert gateway.stop() == 0
         listener.says("the service stops")
-        gateway.start(within_s=20)
+        gateway.start()
         listener.says("missed an unknown number of lines: the service was restarted")
         assert gateway.push(push_body(1, serial=1)).status == 202
         until("the new one was seen", lambda: len(listener.lines) > DELIVERIES)
@@ -94,7 +94,7 @@ def test_it_shows_what_happens_until_it_cannot(tmp_path):
         assert set(seen[:DELIVERIES]) == {one["delivery_id"] for one in sent.objects}
         assert listener.objects == gateway.events("delivery.accepted")
         listener.process.send_signal(signal.SIGINT)
-        assert listener.process.wait(30) == 0
+        assert listener.process.wait(60) == 0
         assert "Traceback" not in listener.err.read_text()
         _ends_with_the_service(gateway, tmp_path)
 
@@ -103,7 +103,7 @@ def _ends_with_the_service(gateway, folder):
     """When it cannot be live for longer than it was told to wait, it ends with 69 and says so."""
     with listening(gateway, folder, "--retry-for", "300ms") as listener:
         gateway.stop(signal.SIGKILL)
-        assert listener.process.wait(20) == 69
+        assert listener.process.wait(60) == 69
         text = listener.err.read_text()
         assert "connection lost" in text
         assert "error: no gateway answers" in text.splitlines()[-2]
@@ -122,9 +122,11 @@ def test_what_was_is_shown_without_anybody_in_it(gateway):
     assert [row.split("  ")[1].split()[0] for row in ran.lines] == ["-->", "<--", "---", "==>"]
     assert "5 written" in ran.lines[-1]
     everything = ran.out + gateway.run("listen", *of_it, "--json").out
-    for person in people_of(body):
-        values = {str(value) for value in _leaves(person)} - {"TX", "US", ""}
-        assert not {value for value in values if len(value) > 3 and value in everything}
+    for person in json.loads(body)["data"]:
+        values = {value for value in _leaves(person) if isinstance(value, str) and len(value) > 3}
+        values = {value for value in values if not value.isdigit()}  # four digits stand in an id by chance
+        assert len(values) > 5
+        assert not {value for value in values if value in everything}
 
 
 def test_the_same_filters_as_the_service(gateway):

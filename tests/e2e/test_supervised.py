@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.e2e.gateway import SECRET, TOKEN, Gateway, configure, dropped, people_of, push_body, until
+from tests.e2e.gateway import PATIENCE_S, SECRET, TOKEN, Gateway, configure, dropped, people_of, push_body, until
 
 pytestmark = pytest.mark.e2e
 
@@ -37,12 +37,12 @@ class Supervisor:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.address)
 
-    def hear(self, within_s=10.0):
+    def hear(self, within_s=PATIENCE_S):
         """Return the next message, None when there is none in time."""
         ready, _, _ = select.select([self.socket], [], [], within_s)
         return self.socket.recv(1000).decode().split("\n") if ready else None
 
-    def hear_until(self, word, within_s=10.0):
+    def hear_until(self, word, within_s=PATIENCE_S):
         """Return what was said until a message began with *word*, that one included."""
         heard = []
         until(word, lambda: heard.append(self.hear() or [""]) or heard[-1][0] == word, within_s=within_s)
@@ -73,7 +73,7 @@ def test_what_the_supervisor_hears(tmp_path, supervisor):
         assert supervisor.hear_until("WATCHDOG=1")
         gateway.process.send_signal(signal.SIGTERM)
         *_, last = supervisor.hear_until("STOPPING=1")
-        assert gateway.process.wait(15) == 0
+        assert gateway.process.wait(PATIENCE_S) == 0
         assert last == ["STOPPING=1", "STATUS=draining"]
         while heard := supervisor.hear(0):
             assert heard == ["WATCHDOG=1"]
@@ -140,7 +140,7 @@ def test_a_restart_behind_an_open_socket(tmp_path):
                 until("it drains", lambda: gateway.events("service.draining"))
                 late.sendall(posted(push_body(1, serial=999_999)))
                 assert late.recv(1000).startswith(b"HTTP/1.1 202 ")
-            assert gateway.process.wait(15) == 0
+            assert gateway.process.wait(PATIENCE_S) == 0
             before = [len(sender.answers) for sender in senders]
             gateway.start()
             until("they go on", lambda: all(len(one.answers) > n + 5 for one, n in zip(senders, before, strict=True)))

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.e2e.gateway import environment, request, until
+from tests.e2e.gateway import environment, request, until, whole_lines
 
 SETTINGS = """
 [stibnite]
@@ -33,12 +33,12 @@ class Vendors:
                 [sys.executable, "-m", "stibgate", "sandbox", *self._words],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(),
             )  # fmt: skip
-        self.where = json.loads(until("the sandbox is ready", lambda: printed.read_text().strip(), within_s=20))
+        self.where = json.loads(until("the sandbox is ready", lambda: "".join(whole_lines(printed))))
         return self
 
     def __exit__(self, *_):
         self._process.terminate()
-        assert self._process.wait(10) == 0
+        assert self._process.wait(60) == 0
 
     def settings(self, more=""):
         """Return the configuration that leads here; *more* goes into `[stibnite]`."""

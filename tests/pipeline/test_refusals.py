@@ -67,7 +67,7 @@ async def test_one_at_a_time_and_off_the_loop(world, monkeypatch):
 
     def slow(_doubtful, now_ms):
         threads.append(threading.current_thread())
-        go.wait(10)
+        go.wait(60)
         return module.Finding(now_ms, "missing", "v", "h")
 
     monkeypatch.setattr(module, "_explained", slow)

@@ -150,7 +150,7 @@ async def test_no_answer(world, unused_tcp_port):
 async def test_receiver_that_hangs(make_world, receiver):
     """A receiver that does not answer in time is status 0, and tried again."""
     receiver.release = asyncio.Event()
-    world = await make_world(pace=Pace(timeout_s=0.05, retries=1))
+    world = await make_world(pace=Pace(timeout_s=0.3, retries=1))
     await world.listen(receiver)
     await world.search("CMOs")
     assert (world.sandbox.sent[0].status, world.sandbox.sent[0].attempts, len(receiver.got)) == (0, 2, 2)

@@ -120,7 +120,7 @@ class Door:
 
     async def exchange(self, request: bytes, *, head_only: bool = False) -> Answer:
         """Send *request* on a connection of its own; return the first answer."""
-        async with asyncio.timeout(10), self.connect() as line:
+        async with asyncio.timeout(60), self.connect() as line:
             await line.send(request)
             return await line.read(head_only=head_only)
 
@@ -178,7 +178,7 @@ async def open_door(
     requests_max: int = 100,
     bytes_max: int = 1 << 26,
     max_body_bytes: int = 1 << 20,
-    body_timeout_s: float = 5.0,
+    body_timeout_s: float = 30.0,
     trusted_proxies: tuple = (),
     check_space=lambda: None,
     observe=unobserved,

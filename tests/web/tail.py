@@ -13,7 +13,7 @@ from stibgate.web.live import Feed, LiveStream
 from stibgate.web.live.feed import SWEEP_S
 
 KNOWN = {"source": ["push", "jobs"], "sink": ["drop", "crm"]}
-SOON_S = 20
+SOON_S = 60
 
 
 @dataclass
@@ -26,13 +26,17 @@ class Event:
 
 
 class Clock:
-    """The loop's clock, which a test can move on."""
+    """The loop's clock, which a test can move on, and stop."""
 
     def __init__(self):
         self.ahead_s = 0.0
+        self.stopped_s = None
+
+    def stop(self):
+        self.stopped_s = asyncio.get_running_loop().time()
 
     def __call__(self):
-        return asyncio.get_running_loop().time() + self.ahead_s
+        return (asyncio.get_running_loop().time() if self.stopped_s is None else self.stopped_s) + self.ahead_s
 
 
 class Tail:
@@ -125,6 +129,12 @@ class Room:
             while (members := self.members) != count:
                 if members > count:
                     self.clock.ahead_s += SWEEP_S / 20
+                await asyncio.sleep(0.01)
+
+    async def passed(self):
+        """Return when everything was looked at for everybody."""
+        async with asyncio.timeout(SOON_S):
+            while any(channel.cursor < self.told for channel in self.feed._channels.values()):
                 await asyncio.sleep(0.01)
 
     @property

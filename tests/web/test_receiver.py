@@ -131,7 +131,7 @@ async def test_ack_status_keeps_the_connection(status):
     """Whatever 2xx a source acknowledges with, the next answer on the same connection is read right."""
     async with (
         open_door(with_sources=[make_source(ack_status=status)]) as door,
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         door.connect() as line,
     ):
         for serial in range(3):
@@ -269,7 +269,7 @@ async def test_405_on_the_health_page(door):
 )
 async def test_408_slow_body(head):
     """A body that is not there within `body_timeout` is 408, and the connection is closed."""
-    async with open_door(body_timeout_s=0.05) as door, asyncio.timeout(5), door.connect() as line:
+    async with open_door(body_timeout_s=0.05) as door, asyncio.timeout(60), door.connect() as line:
         await line.send(head)
         answer = await line.read()
         assert answer.status == 408
@@ -285,7 +285,7 @@ async def test_400_or_408_broken_framing(broken, together):
     head = (
         b"POST /hooks/stib HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
-    async with open_door(body_timeout_s=0.1) as door, asyncio.timeout(5), door.connect() as line:
+    async with open_door(body_timeout_s=0.1) as door, asyncio.timeout(60), door.connect() as line:
         await line.send(head + broken if together else head)
         if not together:
             await line.send(broken)
@@ -311,7 +311,7 @@ async def test_413_by_counting(together):
         b"POST /hooks/stib HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     chunk = b"64\r\n" + b"x" * 100 + b"\r\n"
-    async with open_door(max_body_bytes=1000) as door, asyncio.timeout(5), door.connect() as line:
+    async with open_door(max_body_bytes=1000) as door, asyncio.timeout(60), door.connect() as line:
         if together:
             await line.send(head + chunk * 11 + b"0\r\n\r\n")
         else:
@@ -387,7 +387,7 @@ async def test_417(door):
 async def test_100_after_a_good_head(door):
     """The sender is asked for the body once its head was found good, and then answered."""
     body = job().body
-    async with asyncio.timeout(5), door.connect() as line:
+    async with asyncio.timeout(60), door.connect() as line:
         head = request("POST", "/hooks/stib", b"", [*signed(body), ("Expect", "100-continue")], length=len(body))
         await line.send(head)
         assert (await line.read()).status == 100
@@ -448,7 +448,7 @@ async def test_503_draining(door):
 
 async def test_503_too_many_requests_in_flight():
     """More requests at once than `concurrency` are told to come again."""
-    async with open_door(requests_max=1) as door, asyncio.timeout(5), door.connect() as first:
+    async with open_door(requests_max=1) as door, asyncio.timeout(60), door.connect() as first:
         await first.send(request("POST", "/hooks/stib", b"", [*signed(b"{}"), ("Expect", "100-continue")], length=2))
         assert (await first.read()).status == 100
         answer = await door.deliver(job().body)
@@ -461,7 +461,7 @@ async def test_503_too_many_requests_in_flight():
 
 async def test_503_too_many_bytes_in_flight():
     """More body bytes at once than `bytes_in_flight` are told to come again."""
-    async with open_door(bytes_max=1000) as door, asyncio.timeout(5), door.connect() as line:
+    async with open_door(bytes_max=1000) as door, asyncio.timeout(60), door.connect() as line:
         await line.send(request("POST", "/hooks/stib", b"", length=5000))
         for _ in range(11):
             await line.send(b"x" * 100)
@@ -583,7 +583,7 @@ _MALFORMED = {
 @pytest.mark.parametrize("data", _MALFORMED.values(), ids=_MALFORMED)
 async def test_400_malformed_http(door, data, lines):
     """What is not HTTP is answered 400 and hung up on, with one short line that repeats none of it."""
-    async with asyncio.timeout(5), door.connect() as line:
+    async with asyncio.timeout(60), door.connect() as line:
         await line.send(data)
         answer = await line.read()
         assert answer.status == 400
@@ -599,17 +599,17 @@ async def test_400_malformed_http(door, data, lines):
 
 async def test_a_flood_of_garbage_is_no_flood_of_lines(door, lines):
     """However much garbage comes, the log has a bounded number of lines for it and says how many are left out."""
-    await asyncio.gather(*(door.exchange(_MALFORMED["NUL in a value"]) for _ in range(80)))
-    assert 50 <= len(lines.of("delivery.rejected")) <= 60
-    before = len(lines.all)
-    await asyncio.gather(*(door.post("/hooks/nobody") for _ in range(80)))
-    assert 50 <= len(lines.all) - before <= 60
+    for flood in (lambda: door.exchange(_MALFORMED["NUL in a value"]), lambda: door.post("/hooks/nobody")):
+        before, began_s = len(lines.all), asyncio.get_running_loop().time()
+        await asyncio.gather(*(flood() for _ in range(80)))
+        took_s = asyncio.get_running_loop().time() - began_s
+        assert 50 <= len(lines.all) - before <= 51 + 50 * took_s
 
 
 async def test_http_1_0(door):
     """An old client is served, and hung up on afterwards."""
     body = job().body
-    async with asyncio.timeout(5), door.connect() as line:
+    async with asyncio.timeout(60), door.connect() as line:
         await line.send(request("POST", "/hooks/stib", body, signed(body), version="1.0"))
         assert (await line.read()).status == 202
         assert await line.closed()
@@ -618,7 +618,7 @@ async def test_http_1_0(door):
 async def test_one_connection_many_deliveries(door):
     """A connection is used again, also after a refusal, and answers come in order."""
     bodies = [job(serial=n).body for n in range(3)]
-    async with asyncio.timeout(5), door.connect() as line:
+    async with asyncio.timeout(60), door.connect() as line:
         await line.send(request("POST", "/hooks/stib", b"{}"))
         await line.send(b"".join(request("POST", "/hooks/stib", body, signed(body)) for body in bodies))
         assert [(await line.read()).status for _ in range(4)] == [401, 202, 202, 202]
@@ -627,7 +627,7 @@ async def test_one_connection_many_deliveries(door):
 async def test_garbage_behind_a_delivery(door):
     """Garbage after a good request ends the connection with a 4xx, never with a 5xx or a hang."""
     body = job().body
-    async with asyncio.timeout(5), door.connect() as line:
+    async with asyncio.timeout(60), door.connect() as line:
         await line.send(request("POST", "/hooks/stib", body, signed(body)))
         assert (await line.read()).status == 202
         await line.send(b"\0\0 garbage\r\n\r\n")
@@ -654,7 +654,7 @@ async def test_odd_targets_are_4xx(door, method, target):
 
 async def test_a_sender_that_hangs_up_leaves_nothing_behind(door, lines):
     """A connection that breaks in the middle of a body stores nothing and is no error of ours."""
-    async with asyncio.timeout(5), door.connect() as line:
+    async with asyncio.timeout(60), door.connect() as line:
         await line.send(request("POST", "/hooks/stib", b"", [("Expect", "100-continue")], length=10))
         assert (await line.read()).status == 100
         await line.send(b"12345")

@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 async def test_files_are_written_at_once(folder, clock):
     """Different deliveries are written side by side; the same one waits, also behind a caller who gave up."""
-    barrier, running = threading.Barrier(4, timeout=5), []
+    barrier, running = threading.Barrier(4, timeout=60), []
 
     class MeetingDisk(Disk):
         def sync(self, descriptor):
@@ -50,12 +50,12 @@ async def test_close_waits_for_what_is_under_way(folder, clock, layout):
     class SlowDisk(Disk):
         def sync(self, descriptor):
             begun.set()
-            gate.wait(5)
+            gate.wait(60)
             super().sync(descriptor)
 
     sink = make_sink(folder, clock, SlowDisk(), layout=layout)
     given_up = asyncio.create_task(sink.deliver(make_batch("t1", [0])))
-    await asyncio.to_thread(begun.wait, 5)
+    await asyncio.to_thread(begun.wait, 60)
     given_up.cancel()
     closing = asyncio.create_task(sink.close())
     done, _ = await asyncio.wait([closing], timeout=0.05)

@@ -193,7 +193,7 @@ def test_kill_9(tmp_path, layout):
                 pass
             child.send_signal(signal.SIGKILL)
         check_visible(folder, layout)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment, timeout=30)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment, timeout=60)
     assert sorted(people(folder)) == sorted(f"person_{n}" for n in range(750))
     if layout == "rolling":
         check_complete(folder)

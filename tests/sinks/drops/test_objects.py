@@ -152,9 +152,9 @@ async def test_no_such_bucket(bucket):
 
 async def test_a_store_that_does_not_answer(bucket):
     """A store that hangs is given up in time, and asked again later."""
-    sink = make_sink(bucket, storage={"timeout": "0.2s"})
+    sink = make_sink(bucket, storage={"timeout": "1s"})
     bucket.faults.append("slow")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(SinkUnavailable, match="in time"):
             await sink.deliver(make_batch("t1", [0]))
     await sink.deliver(make_batch("t1", [0], attempt=2))
@@ -218,7 +218,7 @@ async def test_deliveries_go_up_at_once(bucket):
     """No delivery waits for another one."""
     sink = make_sink(bucket)
     bucket.gate.clear()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for number in range(6):
             group.create_task(sink.deliver(make_batch(f"t{number}", [number])))
         while bucket.writing < 6:

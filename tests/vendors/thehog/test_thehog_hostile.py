@@ -211,7 +211,7 @@ async def test_broken_answers_are_tried_again(answer):
 async def test_a_server_that_says_nothing():
     """No answer in time is unavailable."""
     patience = Patience(tries_max=2)
-    async with near(raw(b"", then="hang"), timeout_s=0.2, patience=patience) as (client, there):
+    async with near(raw(b"", then="hang"), timeout_s=0.4, patience=patience) as (client, there):
         with pytest.raises(VendorUnavailable, match="in time"):
             await client.estimate(SEARCH)
         assert len(there.got) == 2

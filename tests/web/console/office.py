@@ -109,7 +109,7 @@ class Office:
     async def settled(self, path):
         """Return when the replay whose page is *path* has ended."""
         bulk = self.acts.bulks.get(path.rpartition("/")[2])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while bulk.state not in ENDED:
                 await asyncio.sleep(0)
 

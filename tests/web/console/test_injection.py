@@ -18,7 +18,7 @@ PAYLOADS = (
     '"><img src=x onerror=alert(1)>',
     "' onmouseover='alert(1)",
     "javascript:alert(1)",
-    "{{7*7}}{% raw %}",
+    "{{7777*8888}}{% raw %}",
     "</pre></td></table><form action=https://evil.example>",
     "a\u202egnp.exe\u200b",
 )
@@ -84,7 +84,7 @@ async def test_no_position_runs_anything(attacked):
         reader.feed(page.text)
         assert not reader.bad, reader.bad
         assert "img" not in reader.tags
-        assert "49" not in page.words.split()
+        assert "69121976" not in page.text
         assert "\u202e" not in page.text
         assert "\u200b" not in page.text
     assert any(PAYLOADS[0] in page.words or "alert(1)" in page.words for page in pages)
