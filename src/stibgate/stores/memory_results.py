@@ -6,10 +6,10 @@ from dataclasses import replace
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.event import QuarantineReason
 from stibgate.stores import Awaited, Replay, ReplayResult
-from stibgate.stores.memory_tasks import MemoryTasks
+from stibgate.stores.memory_desk import MemoryDesk
 
 
-class MemoryResults(MemoryTasks):
+class MemoryResults(MemoryDesk):
     """Deliveries that wait for their job to be read back."""
 
     def __init__(self) -> None:

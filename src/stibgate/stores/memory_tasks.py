@@ -7,7 +7,6 @@ from typing import Any
 
 from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import (
-    CLOSED,
     USUAL,
     Circuit,
     CircuitPolicy,
@@ -16,20 +15,19 @@ from stibgate.domain.circuit import (
     after_hold,
     after_success,
     allowance,
-    asked_again,
     probing,
 )
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.record import Record, lookup_hash
 from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Settlement, Signal, Task, TaskState, transition
-from stibgate.stores import Claim, NewTask, Owed, Replay, ReplayNote, ReplayResult, Settled
+from stibgate.stores import Claim, NewTask, Owed, Settled
 
 _LEASE_LOST = "the worker went away before the end was known"
-_DUE = frozenset({TaskState.QUEUED, TaskState.WAITING})
+DUE = frozenset({TaskState.QUEUED, TaskState.WAITING})
 
 
 class MemoryTasks:
-    """Queue, Desk and Memories over dictionaries; single-threaded, so every call is one transaction."""
+    """Queue and Memories over dictionaries; single-threaded, so every call is one transaction."""
 
     def __init__(self) -> None:
         self._deliveries: dict[str, StoredDelivery] = {}
@@ -42,7 +40,6 @@ class MemoryTasks:
         self._current: dict[str, dict[int, Outcome]] = {}
         self._sinks: dict[str, SinkState] = {}
         self._memories: dict[tuple[str, str], str] = {}
-        self._replays: list[ReplayNote] = []
 
     def _enqueue(self, delivery_id: str, new: NewTask, at_ms: int) -> bool:
         if any(task.delivery_id == delivery_id and task.sink == new.sink for task in self._tasks.values()):
@@ -59,7 +56,7 @@ class MemoryTasks:
         return self._sinks.get(sink, SinkState(sink))
 
     def _rest(self, sink: str, state: TaskState) -> TaskState:
-        return transition(state, Signal.PAUSED) if self._sink(sink).paused and state in _DUE else state
+        return transition(state, Signal.PAUSED) if self._sink(sink).paused and state in DUE else state
 
     async def claim(self, sink: str, policy: Policy, *, now_ms: int, limit: int) -> Claim:
         """Lease due tasks; see `stores.Queue.claim`."""
@@ -84,7 +81,7 @@ class MemoryTasks:
 
     def _oldest(self, sink: str, now_ms: int) -> Task | None:
         """Return the task of *sink* that fell due first and waits for no other."""
-        mine = [task for task in self._tasks.values() if task.sink == sink and task.state in _DUE]
+        mine = [task for task in self._tasks.values() if task.sink == sink and task.state in DUE]
         due = sorted(mine, key=lambda task: task.next_attempt_at_ms or 0)
         return next((t for t in due if (t.next_attempt_at_ms or 0) <= now_ms and not self._blocked(t)), None)
 
@@ -184,7 +181,7 @@ class MemoryTasks:
         if since_ms is None:
             return state.circuit
         for task in self._tasks.values():
-            if task.sink == state.sink and task.state in {*_DUE, TaskState.LEASED}:
+            if task.sink == state.sink and task.state in {*DUE, TaskState.LEASED}:
                 held_ms = max(now_ms - max(task.owed_at_ms, since_ms), 0)
                 self._tasks[task.task_id] = replace(task, owed_at_ms=task.owed_at_ms + held_ms)
         return replace(state.circuit, held_since_ms=now_ms)
@@ -230,7 +227,7 @@ class MemoryTasks:
         due = [
             max(task.next_attempt_at_ms or 0, opens_ms)
             for task in tasks
-            if task.state in _DUE and not self._blocked(task)
+            if task.state in DUE and not self._blocked(task)
         ]
         return min([*due, *(moment for moment in leases if moment is not None)], default=None)
 
@@ -238,134 +235,6 @@ class MemoryTasks:
         """Return how many deliveries are not finished; see `stores.Queue.unfinished`."""
         open_states = {DeliveryState.ACCEPTED, DeliveryState.PROCESSING}
         return sum(delivery.state in open_states for delivery in self._deliveries.values())
-
-    # -- Desk
-
-    async def replay_task(self, task_id: str, replay: Replay, positions: Sequence[int] = ()) -> ReplayResult:
-        """Make a task due again; see `stores.Desk.replay_task`."""
-        task = self._tasks.get(task_id)
-        if task is None:
-            return ReplayResult.UNKNOWN
-        if not task.replayable:
-            return ReplayResult.ON_THE_WAY
-        owed = sorted({*self._positions[task_id], *positions})
-        current = self._current.setdefault(task_id, {})
-        done = set() if replay.forced else {p for p, outcome in current.items() if outcome.kind.done}
-        pending = [position for position in owed if position not in done]
-        if not pending:
-            return ReplayResult.NOTHING_LEFT
-        self._current[task_id] = {p: outcome for p, outcome in current.items() if p in done}
-        self._positions[task_id] = owed
-        if task.state.final:
-            self._persons[task_id] = set()
-        self._hold(task_id, task.delivery_id, pending)
-        self._tasks[task_id] = replace(
-            task,
-            state=self._rest(task.sink, transition(task.state, Signal.REPLAYED)),
-            next_attempt_at_ms=replay.at_ms,
-            updated_at_ms=replay.at_ms,
-            owed_at_ms=replay.at_ms,
-            tries=0,
-            resend=task.resend + (task.state in {TaskState.DELIVERED, TaskState.PARTIAL}),
-            forced=replay.forced,
-            records=len(owed),
-        )
-        sink = self._sink(task.sink)
-        if not sink.circuit.closed:
-            self._sinks[task.sink] = replace(sink, circuit=asked_again(sink.circuit, now_ms=replay.at_ms))
-        self._reopen(task.delivery_id)
-        self._note(task.delivery_id, task_id, replay, task.state, len(pending))
-        return ReplayResult.REPLAYED
-
-    def _reopen(self, delivery_id: str) -> None:
-        delivery = self._deliveries[delivery_id]
-        if delivery.state is DeliveryState.DONE:
-            self._deliveries[delivery_id] = replace(delivery, state=DeliveryState.PROCESSING)
-
-    def _note(self, delivery_id: str, task_id: str | None, replay: Replay, state: str, records: int) -> None:
-        note = ReplayNote(delivery_id, task_id, replay.at_ms, replay.by, replay.forced, str(state), records)
-        self._replays.append(note)
-
-    async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
-        """Process a delivery again; see `stores.Desk.replay_delivery`."""
-        delivery = self._deliveries.get(delivery_id)
-        if delivery is None:
-            return ReplayResult.UNKNOWN
-        if delivery.state is DeliveryState.ACCEPTED:
-            return ReplayResult.ON_THE_WAY
-        if delivery.state not in {DeliveryState.QUARANTINED, DeliveryState.IGNORED}:
-            return ReplayResult.NOTHING_LEFT
-        self._deliveries[delivery_id] = replace(
-            delivery, state=DeliveryState.ACCEPTED, reason=None, processed_at_ms=None
-        )
-        self._note(delivery_id, None, replay, delivery.state, delivery.records)
-        return ReplayResult.REPLAYED
-
-    async def add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:
-        """Enqueue what a delivery does not have yet; see `stores.Desk.add_tasks`."""
-        delivery = self._deliveries.get(delivery_id)
-        if delivery is None or delivery.state not in {DeliveryState.DONE, DeliveryState.PROCESSING}:
-            return 0
-        added = [new for new in tasks if self._enqueue(delivery_id, new, replay.at_ms)]
-        for new in added:
-            self._reopen(delivery_id)
-            self._note(delivery_id, new.task_id, replay, "new", len(new.positions))
-        return len(added)
-
-    async def cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
-        """End a task; see `stores.Desk.cancel`."""
-        task = self._tasks.get(task_id)
-        if task is None or task.state not in {*_DUE, TaskState.PAUSED, TaskState.DEAD}:
-            return False
-        said = f"cancelled by {by}"
-        self._tasks[task_id] = replace(
-            task,
-            state=transition(task.state, Signal.CANCELLED),
-            next_attempt_at_ms=None,
-            updated_at_ms=now_ms,
-            error=f"{said}; the last error was: {task.error}" if task.error else said,
-        )
-        self._finish_delivery(task.delivery_id)
-        return True
-
-    async def pause(self, sink: str, *, now_ms: int, by: str) -> bool:
-        """Lease no more tasks of a sink; see `stores.Desk.pause`."""
-        state = self._sink(sink)
-        if state.paused:
-            return False
-        circuit = self._rebase_hold(state, now_ms)
-        self._sinks[sink] = replace(state, circuit=circuit, paused_at_ms=now_ms, paused_by=by)
-        for task in self._tasks.values():
-            if task.sink == sink and task.state in _DUE:
-                self._tasks[task.task_id] = replace(task, state=TaskState.PAUSED, updated_at_ms=now_ms)
-        return True
-
-    async def resume(self, sink: str, *, now_ms: int) -> bool:
-        """Go on with a sink; see `stores.Desk.resume`."""
-        state = self._sink(sink)
-        if not state.paused and state.circuit.closed:
-            return False
-        self._rebase_hold(state, now_ms)
-        self._sinks[sink] = SinkState(sink, CLOSED)
-        for task in self._tasks.values():
-            if task.sink == sink and task.state is TaskState.PAUSED:
-                self._tasks[task.task_id] = replace(
-                    task,
-                    state=transition(task.state, Signal.RESUMED),
-                    next_attempt_at_ms=now_ms,
-                    owed_at_ms=task.owed_at_ms + now_ms - task.updated_at_ms,
-                    updated_at_ms=now_ms,
-                )
-        return True
-
-    async def reset(self, sink: str, *, now_ms: int) -> bool:
-        """Close a sink's breaker; see `stores.Desk.reset`."""
-        state = self._sink(sink)
-        if state.circuit.closed:
-            return False
-        self._rebase_hold(state, now_ms)
-        self._sinks[sink] = replace(state, circuit=CLOSED)
-        return True
 
     # -- Memories
 
