@@ -5,7 +5,8 @@ import json
 import pytest
 import structlog
 
-from stibgate.log import add_listener, as_json
+from stibgate.log import add_listener
+from stibgate.log.rendering import as_json
 
 
 class Ear:

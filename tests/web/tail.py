@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from stibgate.errors import StoreUnavailable, UsageError
-from stibgate.log import as_json
+from stibgate.log.rendering import as_json
 from stibgate.web.live import Feed, LiveStream
 from stibgate.web.live.feed import SWEEP_S
 

@@ -26,7 +26,8 @@ from stibgate.app.systemd import ADMIN, PUBLIC, Supervision, check_admin
 from stibgate.app.works import Works
 from stibgate.config import Settings
 from stibgate.errors import EXIT_TEMPORARY, StoreUnavailable
-from stibgate.log import add_listener, as_json, set_level
+from stibgate.log import add_listener, set_level
+from stibgate.log.rendering import as_json
 from stibgate.normalise import warm
 from stibgate.pipeline.dispatch import untraced
 from stibgate.pipeline.refusals import Refusals

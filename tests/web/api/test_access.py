@@ -7,7 +7,7 @@ import re
 import pytest
 
 from stibgate.domain.access import Role, grant
-from stibgate.log import as_json
+from stibgate.log.rendering import as_json
 from stibgate.web.api import PREFIX, ROUTES
 from stibgate.web.live import Feed, LiveStream
 from stibgate.web.throttle import FAILURES_MAX

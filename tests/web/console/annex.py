@@ -9,7 +9,7 @@ from stibgate.config import Settings
 from stibgate.domain.access import grant
 from stibgate.domain.rejection import Evidence, Finding, Rejections
 from stibgate.domain.stats import HOUR_MS
-from stibgate.log import as_json
+from stibgate.log.rendering import as_json
 from stibgate.pipeline.operations import Operations
 from stibgate.stores.memory import MemoryStore
 from stibgate.web.console import Console, ConsoleParts

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient
 from stibgate.config import Settings
 from stibgate.domain.access import Role, grant
 from stibgate.errors import SinkRejected
-from stibgate.log import as_json
+from stibgate.log.rendering import as_json
 from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.audit import Auditor
 from stibgate.pipeline.bulk import ENDED, Bulks

@@ -8,14 +8,13 @@ is kept, since arguments and later lines quote headers and task results.
 
 import asyncio
 import atexit
-import json
 import logging
 import os
 import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, cast
@@ -24,9 +23,9 @@ import structlog
 from pydantic_core import to_json
 
 from stibgate.domain.trace import CURRENT
+from stibgate.log.rendering import RENDERERS, EventDict
 
 LogFormat = Literal["auto", "json", "console", "ecs"]
-EventDict = MutableMapping[str, Any]
 
 SERVICE = "stibgate"
 TEXT_MAX = 300
@@ -67,7 +66,7 @@ def configure(
     out = _Unbreakable(stream or _stdout(), gather=gather)
     chosen = ("console" if terminal else "json") if format == "auto" else format
     structlog.configure(
-        processors=[_line, _RENDERERS[chosen]()],
+        processors=[_line, RENDERERS[chosen]()],
         wrapper_class=_Logger,
         logger_factory=structlog.BytesLoggerFactory(file=cast("BinaryIO", out)),
         cache_logger_on_first_use=cache,
@@ -280,76 +279,3 @@ def _plain(template: str) -> str:
 
 
 _SIGNS = re.compile(r"[^A-Za-z %,.-]")
-
-
-def as_json(line: Mapping[str, Any]) -> bytes:
-    """Return *line* as one JSON object, without a line break in it."""
-    try:
-        return to_json(line, fallback=str, inf_nan_mode="null")
-    except ValueError:  # a lone surrogate, which UTF-8 cannot say and an escape can
-        return json.dumps(line, default=str).encode()
-
-
-def _json_renderer() -> Callable[..., bytes]:
-    def render(_logger: object, _method: str, event: EventDict) -> bytes:
-        return as_json(event)
-
-    return render
-
-
-def _console_renderer() -> Callable[..., bytes]:
-    renderer = structlog.dev.ConsoleRenderer(
-        colors=sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR"), pad_event_to=22
-    )
-
-    def render(logger: object, method: str, event: EventDict) -> bytes:
-        shown = {name: _visible(value) if isinstance(value, str) else value for name, value in event.items()}
-        shown.pop("service", None)
-        if places := shown.pop("exception", None):  # structlog would write it over several lines
-            shown["raised"] = _visible(" ".join(map(str, places)))
-        return renderer(logger, method, shown).encode("utf-8", "backslashreplace")
-
-    return render
-
-
-def _visible(text: str) -> str:
-    """Return *text* with its control characters spelled out: a terminal must not obey a log line."""
-    return _CONTROLS.sub(lambda match: repr(match[0])[1:-1], text)
-
-
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-_ECS_NAMES = {
-    "timestamp": "@timestamp",
-    "level": "log.level",
-    "event": "event.action",
-    "service": "service.name",
-    "trace_id": "trace.id",
-    "span_id": "span.id",
-    "client_ip": "client.ip",
-    "http_status": "http.response.status_code",
-    "body_bytes": "http.request.body.bytes",
-    "error": "error.message",
-    "request_id": "http.request.id",
-}
-"""Ours -> Elastic Common Schema 8; what has no name there goes under `stibgate.`."""
-
-
-def _ecs_renderer() -> Callable[..., bytes]:
-    render = _json_renderer()
-
-    def ecs(logger: object, method: str, event: EventDict) -> bytes:
-        line = {_ECS_NAMES.get(name, f"stibgate.{name}"): value for name, value in event.items()}
-        line["message"] = event["event"]
-        line["ecs.version"] = "8.17.0"
-        return render(logger, method, line)
-
-    return ecs
-
-
-_RENDERERS: dict[str, Callable[[], Callable[..., bytes]]] = {
-    "json": _json_renderer,
-    "console": _console_renderer,
-    "ecs": _ecs_renderer,
-}
