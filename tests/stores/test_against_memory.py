@@ -15,7 +15,7 @@ from stibgate.domain.circuit import CircuitPolicy
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import FINAL, TRANSITIONS, Outcome, OutcomeKind, Settlement, Signal, TaskState
 from stibgate.stores import DeliveryFilter, NewTask, Replay
-from stibgate.stores.lookups import file_some
+from stibgate.stores.filing import file_some
 from tests.stores.machine import LEASE_MS, MAX_AGE_MS, PEOPLE, TTL_MS, USUAL, Stores
 from tests.stores.world import (
     PATIENT,

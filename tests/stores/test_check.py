@@ -59,7 +59,7 @@ DAMAGE = [
     ),
     (TASK, _NEW_TASK, "t9"),
     ("a count of ended tasks that is wrong", "UPDATE totals SET count = 7 WHERE thing = 'tasks'", "crm delivered"),
-    ("a count of ended deliveries that is wrong", "DELETE FROM totals WHERE thing = 'deliveries'", "done"),
+    ("a count of ended deliveries that is wrong", "INSERT INTO totals VALUES ('deliveries', '', 'done', 7)", "done"),
     (LOOKUP, "UPDATE filing SET through = 1", "1"),
     (LOOKUP, "INSERT INTO lookups VALUES ('gone', 99)", "99"),
     (DONE, "UPDATE deliveries SET state = 'done' WHERE delivery_id = 'd2'", "d2"),

@@ -60,6 +60,7 @@ LAWS = {
     " UNION ALL SELECT name, state, -count FROM totals WHERE thing = 'tasks') GROUP BY name, state HAVING sum(n) <> 0",
     "a count of ended deliveries that is wrong": "SELECT state FROM"
     " (SELECT state, 1 AS n FROM deliveries WHERE state IN ('done', 'ignored', 'quarantined')"
+    " AND sequence <= (SELECT through FROM filing)"
     " UNION ALL SELECT state, -count FROM totals WHERE thing = 'deliveries') GROUP BY state HAVING sum(n) <> 0",
     "a delivery that cannot be looked up, or one that is gone and can": "SELECT sequence FROM"
     " (SELECT sequence, CASE WHEN sequence > (SELECT through FROM filing) THEN 0 ELSE 1 + (search_id IS NOT NULL) END"

@@ -19,7 +19,7 @@ from sqlite_utils import Database
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import FINAL
 from stibgate.stores import DeliveryFilter, TaskFilter
-from stibgate.stores.lookups import OF_BODY, OF_SEARCH
+from stibgate.stores.filing import OF_BODY, OF_SEARCH
 from stibgate.stores.scheduling import FINAL_SQL
 
 PROBE = 2_000

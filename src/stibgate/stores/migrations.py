@@ -323,7 +323,8 @@ CREATE INDEX calls_at ON calls (at);
 CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE INDEX deliveries_kind ON deliveries (source, event_type, state, sequence, partner_customer_id);
-CREATE INDEX deliveries_received ON deliveries (received_at);
+DROP INDEX deliveries_pushed;
+CREATE INDEX deliveries_received ON deliveries (received_at, event_type, billed);
 CREATE INDEX deliveries_job ON deliveries (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX deliveries_customer ON deliveries (partner_customer_id) WHERE partner_customer_id IS NOT NULL;
 CREATE TABLE lookups (
@@ -336,10 +337,6 @@ INSERT INTO lookups SELECT value, sequence FROM (
   UNION ALL SELECT substr(body_sha256, 1, 8), sequence FROM deliveries) ORDER BY value, sequence;
 CREATE TABLE filing (through INTEGER NOT NULL) STRICT;
 INSERT INTO filing SELECT coalesce(max(sequence), 0) FROM deliveries;
-CREATE TRIGGER deliveries_unfiled AFTER DELETE ON deliveries BEGIN DELETE FROM lookups
-  WHERE sequence = old.sequence AND value IN (old.search_id, substr(old.body_sha256, 1, 8)); END;
-CREATE TRIGGER deliveries_shortened AFTER DELETE ON deliveries BEGIN UPDATE filing
-  SET through = min(through, (SELECT coalesce(max(sequence), 0) FROM deliveries)); END;
 DROP INDEX tasks_open;
 CREATE INDEX tasks_open ON tasks (sink, state, owed_at) WHERE state IN ('queued', 'waiting', 'leased', 'paused');
 CREATE INDEX tasks_final ON tasks (sink, state) WHERE state IN ('cancelled', 'dead', 'delivered', 'partial');
@@ -369,18 +366,19 @@ CREATE TRIGGER tasks_removed AFTER DELETE ON tasks WHEN old.state IN ('delivered
     WHERE thing = 'tasks' AND name = old.sink AND state = old.state; END;
 CREATE TRIGGER deliveries_ended AFTER UPDATE OF state ON deliveries
   WHEN old.state <> new.state AND new.state IN ('done', 'ignored', 'quarantined')
+  AND new.sequence <= (SELECT through FROM filing)
   BEGIN INSERT INTO totals VALUES ('deliveries', '', new.state, 1)
     ON CONFLICT DO UPDATE SET count = count + 1; END;
 CREATE TRIGGER deliveries_reopened AFTER UPDATE OF state ON deliveries
   WHEN old.state <> new.state AND old.state IN ('done', 'ignored', 'quarantined')
+  AND new.sequence <= (SELECT through FROM filing)
   BEGIN UPDATE totals SET count = count - 1
     WHERE thing = 'deliveries' AND name = '' AND state = old.state; END;
-CREATE TRIGGER deliveries_arrived AFTER INSERT ON deliveries WHEN new.state IN ('done', 'ignored', 'quarantined')
-  BEGIN INSERT INTO totals VALUES ('deliveries', '', new.state, 1)
-    ON CONFLICT DO UPDATE SET count = count + 1; END;
-CREATE TRIGGER deliveries_removed AFTER DELETE ON deliveries WHEN old.state IN ('done', 'ignored', 'quarantined')
-  BEGIN UPDATE totals SET count = count - 1
-    WHERE thing = 'deliveries' AND name = '' AND state = old.state; END;
+CREATE TRIGGER deliveries_removed AFTER DELETE ON deliveries
+  BEGIN UPDATE totals SET count = count - 1 WHERE thing = 'deliveries' AND name = '' AND state = old.state
+    AND old.sequence <= (SELECT through FROM filing); DELETE FROM lookups
+    WHERE sequence = old.sequence AND value IN (old.search_id, substr(old.body_sha256, 1, 8)); UPDATE filing
+    SET through = min(through, (SELECT coalesce(max(sequence), 0) FROM deliveries)); END;
 """
 
 
@@ -390,8 +388,9 @@ def m004_operating(db: Database) -> None:
 
     `deliveries.trace` is the `traceparent` of the span in which it came, where tracing is on.
     `counts.at` is the beginning of `span`, both in milliseconds; `value` adds up; see `domain.tally`.
-    `lookups` has search ids (text) and the first bytes of bodies' hashes (blob) of deliveries up to `filing.through`.
     `totals` counts what is in a final state; triggers keep it, since to count them all again takes seconds.
+    `lookups` has search ids (text) and the first bytes of bodies' hashes (blob). In these two are the deliveries up to
+    `filing.through`.
     `rejections.last` describes the latest one, without its body, and `finding` why it was refused. `audit.chain` is
     the SHA-256 over the row and the chain before it.
     """

@@ -35,9 +35,9 @@ from stibgate.stores import (
 )
 from stibgate.stores.browser import LIMIT_S, Browser
 from stibgate.stores.connection import open_reader, open_writer
+from stibgate.stores.filing import file_some
 from stibgate.stores.ledger import SqliteLedger
 from stibgate.stores.lock import InstanceLock
-from stibgate.stores.lookups import file_some
 from stibgate.stores.migrations import migrate
 from stibgate.stores.sqlite_office import SqliteOffice
 from stibgate.stores.writer import Writer

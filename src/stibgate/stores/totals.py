@@ -12,9 +12,12 @@ UNION ALL
 SELECT name, state, count FROM totals WHERE thing = 'tasks' AND count > 0
 """
 _DELIVERIES = """
-SELECT state, count(*) FROM deliveries WHERE state IN ('accepted', 'processing') GROUP BY state
-UNION ALL
-SELECT state, count FROM totals WHERE thing = 'deliveries' AND count > 0
+SELECT state, sum(n) FROM (
+  SELECT state, count(*) AS n FROM deliveries WHERE state IN ('accepted', 'processing') GROUP BY state
+  UNION ALL SELECT state, count FROM totals WHERE thing = 'deliveries'
+  UNION ALL SELECT state, count(*) FROM deliveries WHERE sequence > (SELECT through FROM filing)
+    AND +state IN ('done', 'ignored', 'quarantined') GROUP BY state
+) GROUP BY state HAVING sum(n) > 0
 """
 
 

@@ -1,8 +1,9 @@
-"""By what nothing sorts, a delivery is found all the same: its search id and its body's hash, filed after the answer.
+"""What of a delivery is filed after its answer: its search id, its body's hash, and that it counts.
 
-Such values come in no order, so an index on them costs an insert a page of its own, in the log and in the checkpoint,
-while somebody waits. They are filed when the writer has nothing else to do, many at a time and sorted. Until then a
-delivery is in the tail behind `filing.through`, which readers look through; the writer keeps it short.
+Search ids and hashes come in no order, so an index on them costs an insert a page of its own, in the log and in the
+checkpoint, while somebody waits; and a total is written anew with each insert. All that is done when the writer has
+nothing else to do, many at a time and sorted. Until then a delivery is in the tail behind `filing.through`, which
+readers look through; the writer keeps it short.
 """
 
 from sqlite_utils import Database
@@ -13,11 +14,17 @@ SLICE = 500
 HASH_BYTES = 8
 """So much of a hash is filed; the few others that share it are told apart at the delivery."""
 
-FILE = f"""
+LOOKUPS = f"""
 INSERT INTO lookups (value, sequence) SELECT value, sequence FROM (
   SELECT search_id AS value, sequence FROM deliveries WHERE sequence > ?1 AND sequence <= ?2 AND search_id IS NOT NULL
   UNION ALL SELECT substr(body_sha256, 1, {HASH_BYTES}), sequence FROM deliveries WHERE sequence > ?1 AND sequence <= ?2
 ) ORDER BY value, sequence
+"""
+
+TOTALS = """
+INSERT INTO totals SELECT 'deliveries', '', state, count(*) FROM deliveries
+  WHERE sequence > ? AND sequence <= ? AND +state IN ('done', 'ignored', 'quarantined') GROUP BY state
+  ON CONFLICT DO UPDATE SET count = count + excluded.count
 """
 
 _TAIL = "SELECT sequence FROM deliveries WHERE sequence > (SELECT through FROM filing)"
@@ -41,6 +48,7 @@ def file_some(db: Database) -> bool:
     ).fetchone()
     if end is None:
         return False
-    db.execute(FILE, (through, end))
+    db.execute(LOOKUPS, (through, end))
+    db.execute(TOTALS, (through, end))
     db.execute("UPDATE filing SET through = ?", (end,))
     return bool(end - through >= SLICE)

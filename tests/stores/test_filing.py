@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from stibgate.domain.delivery import DeliveryState
 from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.stores.filing import SLICE, file_some
 from stibgate.stores.ledger import open_ledger
-from stibgate.stores.lookups import SLICE, file_some
 from stibgate.stores.sqlite import SqliteStore
-from tests.stores.world import make_delivery, make_processed
+from tests.stores.base import replay
+from tests.stores.world import NOW_MS, make_delivery, make_processed
 
 
 @pytest.fixture
@@ -51,6 +53,32 @@ async def test_found_however_far_the_filing_is(store, filed):
     assert found(store, body_sha256=(two.body_sha256, two.body_sha256)) == ["d2"]
     assert found(store, body_sha256=(b"\x00" * 32, b"\xff" * 32)) == ["d3", "d2", "d1"]
     assert [t.delivery_id for _, t in store.ledger.tasks(TaskFilter(search_id="s"), limit=None)] == ["d1"]
+
+
+@pytest.mark.parametrize("filed_after", range(5))
+async def test_counted_once(store, filed_after):
+    """A delivery counts once in its state, whether it is filed before or after it comes to its end and is opened again."""
+    steps = [
+        lambda: store.admit(make_delivery(1, state=DeliveryState.QUARANTINED)),
+        lambda: store.admit(make_delivery(2)),
+        lambda: store.process(make_processed(2, [], records=0)),
+        lambda: store.replay_delivery("d1", replay(NOW_MS)),
+        lambda: store.process(make_processed(1, [], records=0)),
+    ]
+    counts = []
+    for number, step in enumerate(steps):
+        await step()
+        if number == filed_after:
+            await store._writer.submit(file_some)
+        counts.append(store.ledger.status().deliveries)
+    assert counts == [
+        {"quarantined": 1},
+        {"quarantined": 1, "accepted": 1},
+        {"quarantined": 1, "done": 1},
+        {"accepted": 1, "done": 1},
+        {"done": 2},
+    ]
+    assert store.ledger.check() == []
 
 
 async def test_hashes_that_begin_alike(store):
