@@ -13,7 +13,8 @@ def moment(unix_ms: int | None) -> str | None:
 
 def counted(count: int, noun: str, number: Callable[[int], str] = str) -> str:
     """Return `1 record`, `2 records`; *number* writes the count."""
-    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number(count)} {noun if count == 1 else plural}"
 
 
 def amount_number(amount: Decimal) -> int | float:
