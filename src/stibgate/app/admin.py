@@ -8,9 +8,8 @@ from aiohttp import web
 from stibgate.app.acting import acts_of
 from stibgate.app.metrics import Meters
 from stibgate.app.parts import new_request_id, now_ms
-from stibgate.app.reload import ReloadStatus
 from stibgate.app.token import admin_token
-from stibgate.config import Settings
+from stibgate.config import ReloadStatus, Settings
 from stibgate.domain.access import Grant, Role, grant
 from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.jobdesk import JobDesk

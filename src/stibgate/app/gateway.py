@@ -21,10 +21,10 @@ from stibgate.app.parts import (
     operations_of,
     tracing_of,
 )
-from stibgate.app.reload import Means, Reloader, ReloadStatus, Wish
+from stibgate.app.reload import Means, Reloader, Wish
 from stibgate.app.systemd import ADMIN, PUBLIC, Supervision, check_admin
 from stibgate.app.works import Works
-from stibgate.config import Settings
+from stibgate.config import ReloadStatus, Settings
 from stibgate.errors import EXIT_TEMPORARY, StoreUnavailable
 from stibgate.log import add_listener, set_level
 from stibgate.log.rendering import as_json

@@ -7,32 +7,10 @@ from dataclasses import dataclass
 import structlog
 
 from stibgate.app.parts import now_ms
-from stibgate.config import Settings, changes, dotted, needing_restart
+from stibgate.config import ReloadStatus, Settings, changes, dotted, needing_restart
 from stibgate.errors import ConfigError, Problem, StibgateError
 
 log = structlog.get_logger("stibgate.service")
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadStatus:
-    """How the last reading of the configuration ended; the first is that at the start.
-
-    Attributes:
-        at_ms: When it was tried.
-        succeeded_at_ms: When one last succeeded.
-        errors: How many things were wrong with it.
-        error: The first of them, without values.
-    """
-
-    at_ms: int
-    succeeded_at_ms: int
-    errors: int = 0
-    error: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is what the service works by."""
-        return not self.errors
 
 
 @dataclass(frozen=True, slots=True)

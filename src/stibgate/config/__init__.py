@@ -7,7 +7,7 @@ socket or a sink.
 from stibgate.config.changes import changes, needing_restart, restart_only
 from stibgate.config.kinds import AnySink
 from stibgate.config.kinds import notices as plug_in_notices
-from stibgate.config.loading import Loaded, load
+from stibgate.config.loading import Loaded, ReloadStatus, load
 from stibgate.config.model import (
     BudgetSettings,
     DeliverySettings,
@@ -36,6 +36,7 @@ __all__ = [
     "Loaded",
     "LogSettings",
     "NormaliseSettings",
+    "ReloadStatus",
     "RetentionSettings",
     "ServerSettings",
     "SettingRow",

@@ -30,6 +30,28 @@ from stibgate.errors import ConfigError, Problem
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadStatus:
+    """How the last reading of the configuration ended; the first is that at the start.
+
+    Attributes:
+        at_ms: When it was tried.
+        succeeded_at_ms: When one last succeeded.
+        errors: How many things were wrong with it.
+        error: The first of them, without values.
+    """
+
+    at_ms: int
+    succeeded_at_ms: int
+    errors: int = 0
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is what the service works by."""
+        return not self.errors
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A configuration that holds together.
 

@@ -8,13 +8,12 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from urllib.parse import urlencode
 
 from aiohttp import DummyCookieJar, web
 from aiohttp.test_utils import TestClient
 
-from stibgate.config import Settings
+from stibgate.config import ReloadStatus, Settings
 from stibgate.domain.access import Role, grant
 from stibgate.errors import SinkRejected
 from stibgate.log.rendering import as_json
@@ -46,7 +45,7 @@ from tests.pipeline.world import (
 TOKENS = {role: f"console-token-of-the-{role}-0123456789abcdef" for role in Role}
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 COOKIE = "stibgate_session"
-NOT_RELOADED = SimpleNamespace(ok=True, at_ms=0, succeeded_at_ms=0, errors=0, error="")
+NOT_RELOADED = ReloadStatus(0, 0)
 SETTINGS = {
     "sinks": {"drop": {"kind": "csv", "dir": "./drops"}, "crm": {"kind": "csv", "dir": "./crm"}},
     "console": {"environment": "test-eu", "session": "1h"},

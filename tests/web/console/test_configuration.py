@@ -1,10 +1,8 @@
 """The configuration as it is in force, for admins."""
 
-from types import SimpleNamespace
-
 import pytest
 
-from stibgate.config import load
+from stibgate.config import ReloadStatus, load
 from stibgate.domain.access import Role
 from tests.web.console.annex import SECRET, URL_TOKEN, make_annex
 
@@ -74,12 +72,10 @@ async def test_what_somebody_wrote_is_text(annex):
 async def test_a_refused_reload_is_on_it(annex):
     """The page says that the old configuration is in force, and what is wrong with the new one."""
     now_ms = annex.clock()
-    annex.reading = SimpleNamespace(
-        ok=False, at_ms=now_ms - 60_000, succeeded_at_ms=now_ms - 3_600_000, errors=3, error="log.level must be one of"
-    )
+    annex.reading = ReloadStatus(now_ms - 60_000, now_ms - 3_600_000, errors=3, error="log.level must be one of")
     page = await (await annex.login()).open("/config")
     assert "The reload 1 min ago was refused, and nothing was changed: log.level must be one of" in page.words
     assert "(and 2 more problems)" in page.words
     assert "In force is what was read 1 h ago" in page.words
-    annex.reading = SimpleNamespace(ok=True, at_ms=now_ms, succeeded_at_ms=now_ms - 5_000, errors=0, error="")
+    annex.reading = ReloadStatus(now_ms, now_ms - 5_000)
     assert "In force since 5 s ago" in (await (await annex.login()).open("/config")).words

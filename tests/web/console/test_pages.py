@@ -5,11 +5,11 @@ import io
 import json
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
 
+from stibgate.config import ReloadStatus
 from stibgate.domain.access import Role
 from stibgate.domain.event import JOB_SUCCEEDED
 from stibgate.web.console.delivery import _text
@@ -198,7 +198,7 @@ async def test_what_needs_a_person_is_said_first(annex):
     page = await browser.open("/")
     assert "1 delivery is in quarantine: authentic, kept whole, and not understood." in page.words
     assert 'href="/deliveries?state=quarantined"' in page.text
-    annex.reading = SimpleNamespace(ok=False)
+    annex.reading = ReloadStatus(0, 0, errors=1)
     page = await browser.open("/")
     assert "The last reload was refused" in page.words
     assert "applies.</li>" in page.text

@@ -19,8 +19,7 @@ from stibgate.app.metrics.gauges import gauges_of
 from stibgate.app.metrics.lag import LoopLag
 from stibgate.app.metrics.state import StateReader
 from stibgate.app.metrics.tables import counter, gauge, single
-from stibgate.app.reload import ReloadStatus
-from stibgate.config import Settings
+from stibgate.config import ReloadStatus, Settings
 from stibgate.domain.budget import Budget
 from stibgate.domain.fact import Fact
 from stibgate.stores.connection import sqlite_version

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from stibgate.config import Settings
+from stibgate.config import ReloadStatus, Settings
 from stibgate.domain.access import Principal, Role
 from stibgate.domain.audit import Actor
 from stibgate.errors import UsageError
@@ -29,29 +29,6 @@ T = TypeVar("T")
 def missing(what: str, hint: str) -> Refused:
     """Return the refusal of a page about something that there is not."""
     return Refused(404, what, hint)
-
-
-class Reading(Protocol):
-    """How the last reading of the configuration ended; the first is that at the start.
-
-    Attributes:
-        ok: Whether it is what the service works by.
-        at_ms: When it was tried.
-        succeeded_at_ms: When one last succeeded.
-        errors: How many things were wrong with it.
-        error: The first of them, without values.
-    """
-
-    @property
-    def ok(self) -> bool: ...  # noqa: D102
-    @property
-    def at_ms(self) -> int: ...  # noqa: D102
-    @property
-    def succeeded_at_ms(self) -> int: ...  # noqa: D102
-    @property
-    def errors(self) -> int: ...  # noqa: D102
-    @property
-    def error(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +52,7 @@ class ConsoleParts:
     access: Access
     ready: Callable[[], Mapping[str, str]]
     now_ms: Callable[[], int]
-    reading: Callable[[], Reading]
+    reading: Callable[[], ReloadStatus]
     live: LiveStream
 
 
