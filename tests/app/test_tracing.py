@@ -21,10 +21,9 @@ from stibgate.config import TracingSettings, load
 from stibgate.domain.fact import Answer, Answered, Looked
 from stibgate.domain.trace import CURRENT
 from stibgate.errors import ConfigError
-from stibgate.pipeline.operations import Selection
 from stibgate.sandbox.samples import sample
 from stibgate.sandbox.server import serve
-from stibgate.stores import TaskFilter
+from stibgate.stores import Selection, TaskFilter
 from tests.app.running import running
 from tests.e2e.gateway import PUSHED, SECRET, TOKEN, configure
 

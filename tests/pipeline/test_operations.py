@@ -7,8 +7,8 @@ from stibgate.domain.routing import Condition, Route, Router
 from stibgate.domain.task import Outcome, OutcomeKind, TaskState
 from stibgate.errors import SinkRejected, UsageError
 from stibgate.pipeline.dispatch import Outlet
-from stibgate.pipeline.operations import Operations, Selection
-from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.pipeline.operations import Operations
+from stibgate.stores import DeliveryFilter, Selection, TaskFilter
 from stibgate.stores.memory import MemoryStore
 from tests.pipeline.world import (
     POLICY,

@@ -8,6 +8,7 @@ from stibgate.domain.delivery import DeliveryState, Sighting, join_key
 from stibgate.domain.task import Outcome, OutcomeKind, Signal
 from stibgate.stores import NewTask
 from tests.stores.bill_laws import BillLaws
+from tests.stores.bulk_laws import BulkLaws
 from tests.stores.circuit_laws import CircuitLaws
 from tests.stores.desk_laws import DeskLaws
 from tests.stores.job_laws import JobLaws
@@ -41,6 +42,7 @@ class StoreContract(
     DeskLaws,
     LedgerLaws,
     OfficeLaws,
+    BulkLaws,
     RunLaws,
     JobLaws,
     BillLaws,

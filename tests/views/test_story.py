@@ -14,8 +14,8 @@ from stibgate.normalise import Rules
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.pipeline.drafts import EVENT_TYPE_UNKNOWN, NOT_ROUTED
 from stibgate.pipeline.fanout import Fanout
-from stibgate.pipeline.operations import Operations, Selection
-from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.pipeline.operations import Operations
+from stibgate.stores import DeliveryFilter, Selection, TaskFilter
 from stibgate.stores.memory import MemoryStore
 from stibgate.views.reasons import reason_in_words
 from stibgate.views.story import story_of_delivery, story_of_task

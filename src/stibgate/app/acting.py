@@ -9,15 +9,15 @@ from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.audit import Auditor
 from stibgate.pipeline.bulk import Bulks
 from stibgate.pipeline.operations import Operations
-from stibgate.stores import Office
+from stibgate.stores.sqlite import SqliteStore
 
 
-def acts_of(settings: Callable[[], Settings], office: Office, operations: Operations) -> Acts:
+def acts_of(settings: Callable[[], Settings], store: SqliteStore, operations: Operations) -> Acts:
     """Return what people do through *operations*, as *settings* are then, with its lines in the audit."""
-    auditor = Auditor(office, now_ms)
+    auditor = Auditor(store, now_ms)
     return Acts(
         operations,
         auditor,
-        Bulks(operations, auditor, lambda: new_id("rpl")),
+        Bulks(operations, store, auditor, lambda: new_id("rpl")),
         lambda sink: look_at(sink, settings().sinks[sink]),
     )

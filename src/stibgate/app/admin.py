@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from stibgate.app.acting import acts_of
 from stibgate.app.metrics import Meters
 from stibgate.app.parts import new_request_id, now_ms
 from stibgate.app.token import admin_token
@@ -13,7 +12,6 @@ from stibgate.config import ReloadStatus, Settings
 from stibgate.domain.access import Grant, Role, grant
 from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.jobdesk import JobDesk
-from stibgate.pipeline.operations import Operations
 from stibgate.stores.sqlite import SqliteStore
 from stibgate.web.access import Access
 from stibgate.web.api import Api, Door, add_api
@@ -34,6 +32,7 @@ class AdminParts:
     A reload changes `settings` and `desk`: ask for them when they are needed, or be told by `followers`.
 
     Attributes:
+        acts: What people do.
         desk: Buys; None without an API key.
         reload_status: How the configuration was read last.
         draining: Whether the service is about to end.
@@ -45,7 +44,7 @@ class AdminParts:
 
     settings: Settings
     store: SqliteStore
-    operations: Operations
+    acts: Acts
     desk: JobDesk | None
     reload_status: Callable[[], ReloadStatus]
     draining: Callable[[], bool]
@@ -68,15 +67,13 @@ def admin_application(parts: AdminParts) -> web.Application:
     if parts.meters is not None:
         add_metrics(app, parts.meters.page)
     grants = _Grants(parts)
-    acts = acts_of(lambda: parts.settings, parts.store, parts.operations)
-    app.on_shutdown.append(lambda _: acts.bulks.close())
     live = LiveStream(parts.feed, lambda: _names(parts.settings))
     access = _access(parts, grants)
-    _add_api(app, parts, acts, access, live)
+    _add_api(app, parts, access, live)
     console = ConsoleParts(
         settings=lambda: parts.settings,
         read=parts.store.browse,
-        acts=acts,
+        acts=parts.acts,
         access=access,
         ready=parts.ready,
         now_ms=now_ms,
@@ -95,12 +92,12 @@ def _access(parts: AdminParts, grants: "_Grants") -> Access:
     return Access(grants, server.admin_address[0], lambda: parts.settings.console.hosts, proxies, Throttle(now_ms))
 
 
-def _add_api(app: web.Application, parts: AdminParts, acts: Acts, access: Access, live: LiveStream) -> None:
+def _add_api(app: web.Application, parts: AdminParts, access: Access, live: LiveStream) -> None:
     """Add the API to *app*, and its door before everything else."""
     api = Api(
         settings=lambda: parts.settings,
         read=parts.store.browse,
-        acts=acts,
+        acts=parts.acts,
         office=parts.store,
         desk=lambda: parts.desk,
         cursors=Cursors(lambda: parts.store.hash_key),

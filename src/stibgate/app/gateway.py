@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from stibgate import __version__
+from stibgate.app.acting import acts_of
 from stibgate.app.admin import AdminParts, admin_application
 from stibgate.app.audience import Audience
 from stibgate.app.health import Health, Heartbeat
@@ -144,6 +145,8 @@ class Gateway:
         # The libraries that normalise take a quarter of a second to load; answers need not wait for them.
         await asyncio.to_thread(warm)
         recovered = await self._works.start()
+        self._stack.push_async_callback(self._acts.bulks.close)
+        replays = await self._acts.bulks.go_on()
         self._health.listening = True
         await self._tell_supervisor()
         for wish in (self.reloading, self.reopening):
@@ -158,6 +161,7 @@ class Gateway:
             sinks=sorted(self.settings.sinks),
             migrations=list(self._store.migrated) or None,
             recovered_tasks=recovered,
+            recovered_replays=replays or None,
             sqlite_version=sqlite_version(),
             startup_ms=round((asyncio.get_running_loop().time() - self._started_s) * 1000),
         )
@@ -262,10 +266,11 @@ class Gateway:
         self.operations = operations_of(
             self.settings, self._store, wake=self._works.worker.wake_all, observe=self.audience.tell
         )
+        self._acts = acts_of(lambda: self.settings, self._store, self.operations)
         return AdminParts(
             settings=self.settings,
             store=self._store,
-            operations=self.operations,
+            acts=self._acts,
             desk=None if (parts := self._works.buying.parts) is None else parts.desk,
             reload_status=lambda: self.reload_status,
             draining=lambda: self._receiver.draining,

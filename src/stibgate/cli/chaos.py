@@ -10,9 +10,8 @@ from typing import Any
 
 from stibgate.cli.stage import Stage
 from stibgate.domain.task import TaskState
-from stibgate.pipeline.operations import Selection
 from stibgate.sandbox.hubspot import FAULTS
-from stibgate.stores import TaskFilter
+from stibgate.stores import Selection, TaskFilter
 
 DELIVERY = """
 [delivery]

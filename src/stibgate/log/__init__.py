@@ -37,10 +37,10 @@ ALLOWED = frozenset({
     "end_to_end_ms", "error", "estimated", "event_type", "exception", "exit_code", "flagged", "free_bytes", "hint",
     "http_status", "inflight_requests", "issues", "job_id", "key_reading", "leases_recovered", "library", "message",
     "method", "migrations", "next_attempt_at", "outcomes", "partner_customer_id", "person", "pid", "position",
-    "property", "python_version", "reason", "records", "recovered_tasks", "released_tasks", "remaining",
-    "repeat_of", "retry_after_s", "run_id", "scheme", "search_id", "signal", "sink", "sinks", "source", "sources",
-    "sqlite_version", "stale", "startup_ms", "suppressed", "unrouted", "uptime_s", "url", "version", "warnings",
-    "actor", "changed", "detail", "errors", "kept", "role", "setting", "target",
+    "property", "python_version", "reason", "records", "recovered_replays", "recovered_tasks", "released_tasks",
+    "remaining", "repeat_of", "retry_after_s", "run_id", "scheme", "search_id", "signal", "sink", "sinks", "source",
+    "sources", "sqlite_version", "stale", "startup_ms", "suppressed", "unrouted", "uptime_s", "url", "version",
+    "warnings", "actor", "changed", "detail", "errors", "kept", "role", "setting", "target",
 })  # fmt: skip
 """Every field that may be logged. Ids here name purchases and parts of ours, never people."""
 

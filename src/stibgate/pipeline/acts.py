@@ -7,12 +7,12 @@ is written before it is shown. Trying a thing out leaves no line.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from stibgate.domain.audit import Action, Actor
+from stibgate.domain.audit import Action, Actor, AuditEntry
 from stibgate.pipeline.audit import Auditor
-from stibgate.pipeline.bulk import Bulk, Bulks
-from stibgate.pipeline.operations import Operations, Report, Selection
+from stibgate.pipeline.bulk import Bulks
+from stibgate.pipeline.operations import Operations
 from stibgate.sinks import Finding
-from stibgate.stores import DeliveryFilter
+from stibgate.stores import Bulk, DeliveryFilter, Report, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,29 @@ class Acts:
             await self._told(actor, Action.REPLAY, selection, report, forced=forced)
         return report
 
-    async def start_replay(self, actor: Actor, selection: Selection, *, forced: bool) -> Bulk:
+    async def start_replay(
+        self, actor: Actor, selection: Selection, *, forced: bool, asked_as: bytes | None = None
+    ) -> Bulk:
         """Begin to send again what *selection* names; its end is a line of its own.
+
+        The same keyed call, *asked_as*, is told of what it began before.
 
         Raises:
             Busy: Too many run already.
-            UsageError: There is no such sink.
+            UsageError: There is no such sink, or the error to look for may name somebody.
         """
         if selection.sink is not None:
             self.operations.known(selection.sink)
-        bulk = self.bulks.prepare(actor, selection, forced=forced)
-        await self.auditor.note(actor, Action.REPLAY_STARTED, bulk.replay_id, **_asked(selection), all=forced)
-        return self.bulks.run(bulk)
+        kept = await self.operations.kept(selection)
+
+        def line(replay_id: str) -> AuditEntry:
+            return self.auditor.entry(actor, Action.REPLAY_STARTED, replay_id, **_asked(selection), all=forced)
+
+        return await self.bulks.start(actor, kept, line, forced=forced, asked_as=asked_as)
+
+    async def cancel_replay(self, actor: Actor, replay_id: str) -> Bulk | None:
+        """End a replay in the background after what it is at; return it, None when there is none."""
+        return await self.bulks.cancel(actor, replay_id)
 
     async def cancel(self, actor: Actor, selection: Selection, *, dry_run: bool) -> Report:
         """End what *selection* names and nobody works on; return what was done."""

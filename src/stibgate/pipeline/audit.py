@@ -55,15 +55,22 @@ class Auditor:
         Raises:
             StoreUnavailable: It cannot be written; then what it tells of must not be answered.
         """
+        entry = self.entry(actor, action, target, **detail)
+        await self.office.append_audit(entry)
+        self.tell(entry)
+
+    def entry(self, actor: Actor, action: Action, target: str | None = None, **detail: int | str | bool) -> AuditEntry:
+        """Return a line as `note` adds it, for whoever adds it together with what it tells of."""
         who = actor.principal
-        await self.office.append_audit(
-            AuditEntry(self.now_ms(), who.name, who.role, action, target, detail, actor.client_ip)
-        )
+        return AuditEntry(self.now_ms(), who.name, who.role, action, target, detail, actor.client_ip)
+
+    def tell(self, entry: AuditEntry) -> None:
+        """Log a line that was added."""
         log.info(
-            _EVENTS[action],
-            actor=who.name,
-            role=str(who.role),
-            target=target,
-            detail=detail or None,
-            client_ip=actor.client_ip,
+            _EVENTS[entry.action],
+            actor=entry.actor,
+            role=str(entry.role),
+            target=entry.target,
+            detail=dict(entry.detail) or None,
+            client_ip=entry.client_ip,
         )

@@ -6,9 +6,10 @@ when it was written. A page is read, done, and the next one read: pages go by th
 nothing changes, so none is skipped or met twice, and what comes meanwhile is not meant.
 """
 
+import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -23,12 +24,17 @@ from stibgate.domain.task import Task, TaskState
 from stibgate.errors import UsageError
 from stibgate.pipeline.fanout import provenance_of
 from stibgate.stores import (
+    CHUNK_RECORDS,
     DeliveryFilter,
     Desk,
     Ledger,
     NewTask,
+    Page,
     Replay,
     ReplayResult,
+    Report,
+    Selection,
+    Step,
     TaskFilter,
 )
 
@@ -36,82 +42,33 @@ log = structlog.get_logger("stibgate.operations")
 
 T = TypeVar("T")
 PAGE = 200
+"""How many deliveries, tasks or ids are looked at before the first of them is done."""
+STEPS_MAX = 100
+"""How many tasks are sent again in one transaction, of `CHUNK_RECORDS` records together where that many are."""
 
+NAMES_PEOPLE = re.compile(r"@|\d{7}", re.ASCII)
+"""What an address has, and a phone number."""
+NOT_OURS = "no id of ours"
+"""Stands for what was given as an id and is none: it could be anything, a person's address too."""
+_OURS = re.compile(r"(dlv|tsk)_[0-9a-z]{1,64}", re.ASCII)
 CANCELLABLE = frozenset({TaskState.QUEUED, TaskState.WAITING, TaskState.PAUSED, TaskState.DEAD})
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which deliveries or tasks are meant: those with the *ids*, or without any those that *where* holds for.
+class _Met:
+    """What one row of a list, or one id, names.
 
     Attributes:
-        ids: Delivery ids; for tasks task ids, or delivery ids for all tasks of those.
-        where: A `DeliveryFilter` means deliveries, a `TaskFilter` tasks.
-        identifiers: (kind, value) pairs of which one must name a person in it.
-        sink: Only what is owed to this sink.
+        ends: The position behind it; see `stores.Page`.
+        things: The deliveries or tasks that are meant.
+        others: The states of those that are named and not meant.
+        unknown: The id, when it names nothing.
     """
 
-    where: DeliveryFilter | TaskFilter
-    ids: Sequence[str] = ()
-    identifiers: Sequence[tuple[str, str]] = ()
-    sink: str | None = None
-
-
-@dataclass(slots=True)
-class Report:
-    """What was done, or with *dry_run* would be.
-
-    Attributes:
-        records: How many records wait again, or do not wait any more.
-        results: Tasks and deliveries by what became of them.
-        sinks: Records by sink; those of deliveries that are processed again are in no sink yet.
-        unknown: Ids that name nothing.
-    """
-
-    dry_run: bool
-    records: int = 0
-    results: Counter[str] = field(default_factory=Counter)
-    sinks: Counter[str] = field(default_factory=Counter)
-    unknown: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Progress:
-    """What can be seen of a replay while it runs, and how it is ended early.
-
-    Attributes:
-        report: What was done so far.
-        done: How many of the deliveries or tasks that are meant it has come to.
-        stopped: Set it, and no more is begun.
-    """
-
-    report: Report = field(default_factory=lambda: Report(dry_run=False))
-    done: int = 0
-    stopped: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One thing that a replay does.
-
-    Attributes:
-        task: The task to send again; None for a whole delivery, or for a new task.
-        new: The sink and the positions of a task that the delivery does not have yet.
-    """
-
-    delivery_id: str
-    verdict: ReplayResult
-    records: int = 0
-    task: Task | None = None
-    new: NewTask | None = None
-    positions: Sequence[int] = ()
-
-    @property
-    def sink(self) -> str | None:
-        """Where it goes."""
-        if self.task is not None:
-            return self.task.sink
-        return None if self.new is None else self.new.sink
+    ends: int
+    things: Sequence[StoredDelivery | Task]
+    others: Sequence[str] = ()
+    unknown: str | None = None
 
 
 class Reader(Protocol):
@@ -146,48 +103,75 @@ class Operations:
     wake: Callable[[], None]
     observe: Observe = unobserved
 
-    async def replay(
-        self, selection: Selection, *, forced: bool, by: str, dry_run: bool, progress: Progress | None = None
-    ) -> Report:
+    async def replay(self, selection: Selection, *, forced: bool, by: str, dry_run: bool) -> Report:
         """Send what *selection* names again; return what was done."""
-        progress = progress or Progress(Report(dry_run))
-        report = progress.report
-        replay = Replay(self.now_ms(), by, forced)
-        async for page in self._pages(selection, report):
-            for step in await self.read(partial(self._plan, page=page, sink=selection.sink, forced=forced)):
-                if progress.stopped:
-                    break
-                verdict = step.verdict if dry_run else await self._send_again(step, replay)
-                report.results[verdict] += 1
-                if verdict is ReplayResult.REPLAYED:
-                    report.records += step.records
-                    report.sinks[step.sink or ""] += step.records
-                    if not dry_run:
-                        self.observe(Replayed(step.sink))
-            if not dry_run:
-                self.wake()
-            if progress.stopped:
-                break
-            progress.done += len(page)
-        del report.sinks[""]
+        report = Report(dry_run)
+        async for page in self.pages(selection, forced=forced):
+            if dry_run:
+                report.add(page, [step.verdict for step in page.steps])
+                continue
+            results = await self.desk.replay(page.steps, Replay(self.now_ms(), by, forced))
+            report.add(page, results)
+            self.tell(page, results, by=by)
         return report
 
-    async def count(self, selection: Selection, progress: Progress | None = None) -> int:
-        """Return how many deliveries or tasks *selection* names; fewer when *progress* is stopped meanwhile."""
+    async def pages(self, selection: Selection, *, forced: bool, position: int | None = None) -> AsyncIterator[Page]:
+        """Yield what a replay of *selection* does, the newest first, each page planned when the one before was done."""
+        async for met in self._met(selection, position):
+            planned = await self.read(partial(self._planned, met=met, sink=selection.sink, forced=forced))
+            for page in _cut(planned, position):
+                yield page
+                position = page.ends
+
+    def tell(self, page: Page, results: Sequence[ReplayResult], *, by: str) -> None:
+        """Say what was sent again, and have it begin."""
+        for step, result in zip(page.steps, results, strict=True):
+            if result is ReplayResult.REPLAYED:
+                self.observe(Replayed(step.sink))
+                log.info(
+                    "task.replayed",
+                    delivery_id=step.delivery_id,
+                    task_id=step.task_id,
+                    sink=step.sink,
+                    records=step.records,
+                    reason=by,
+                )
+        self.wake()
+
+    async def kept(self, selection: Selection) -> Selection:
+        """Return *selection* as it may be stored: people by their hashes, and no id that is none of ours.
+
+        Raises:
+            UsageError: It looks for an error in words that may name somebody.
+        """
+        if selection.where.error is not None and NAMES_PEOPLE.search(selection.where.error):
+            raise UsageError(
+                "the error to look for has an address or a long number in it, and would be kept",
+                hint="Give a part of the error without it, or filter by `person`.",
+            )
+        where = await self.read(lambda ledger: _with_people(ledger, selection))
+        ids = [one if _OURS.fullmatch(one) else NOT_OURS for one in selection.ids]
+        return Selection(where, ids, sink=selection.sink)
+
+    async def count(
+        self, selection: Selection, *, position: int | None = None, stopped: Callable[[], bool] = lambda: False
+    ) -> int:
+        """Return how many deliveries or tasks *selection* names; fewer when it is *stopped* meanwhile."""
         total = 0
-        async for page in self._pages(selection, Report(dry_run=True)):
-            total += len(page)
-            if progress is not None and progress.stopped:
+        async for met in self._met(selection, position):
+            total += sum(len(one.things) for one in met)
+            if stopped():
                 break
         return total
 
     async def cancel(self, selection: Selection, *, by: str, dry_run: bool) -> Report:
         """End what *selection* names and nobody works on; return what was done."""
         report = Report(dry_run)
-        async for page in self._pages(selection, report):
-            for task in page:
-                if not isinstance(task, Task):
-                    continue
+        async for met in self._met(selection, None):
+            for one in met:
+                report.results.update(one.others)
+                report.unknown += [] if one.unknown is None else [one.unknown]
+            for task in (thing for one in met for thing in one.things if isinstance(thing, Task)):
                 ended = task.state in CANCELLABLE and (
                     dry_run or await self.desk.cancel(task.task_id, now_ms=self.now_ms(), by=by)
                 )
@@ -242,61 +226,48 @@ class Operations:
                 f"there is no sink {sink!r}", hint=f"The configuration has {', '.join(self.sinks) or 'none'}."
             )
 
-    async def _pages(self, selection: Selection, report: Report) -> AsyncIterator[Sequence[StoredDelivery | Task]]:
-        """Yield everything that is meant, the newest first."""
+    async def _met(self, selection: Selection, position: int | None) -> AsyncIterator[Sequence[_Met]]:
+        """Yield everything that is named from *position* on, the newest first, or in the order of its ids."""
         if selection.sink is not None:
             self.known(selection.sink)
         if selection.ids:
-            yield await self.read(lambda ledger: self._by_id(ledger, selection, report))
+            seen: set[str] = set()
+            for start in range(0, len(selection.ids), PAGE):
+                met = await self.read(partial(_by_id, selection=selection, start=start, seen=seen))
+                # Those before the position are looked up once more, so that none is met under another name.
+                if left := [one for one in met if one.ends > (position or 0)]:
+                    yield left
             return
         where = await self.read(lambda ledger: _with_people(ledger, selection))
-        before: int | None = None
-        while True:
-            page, before = await self.read(partial(_page, where=where, before=before))
-            if not page:
-                return
-            yield page
+        while met := await self.read(partial(_listed, where=where, before=position)):
+            yield met
+            position = met[-1].ends
 
-    def _by_id(self, ledger: Ledger, selection: Selection, report: Report) -> Sequence[StoredDelivery | Task]:
-        """Return what the ids name; of tasks only those that the filter's state and the sink hold for."""
-        found: dict[str, StoredDelivery | Task] = {}
-        for name in selection.ids:
-            delivery, task = ledger.delivery(name), ledger.task(name)
-            if task is not None:
-                found[name] = task
-            elif delivery is not None and isinstance(selection.where, DeliveryFilter):
-                found[name] = delivery
-            elif delivery is not None:
-                where = TaskFilter(delivery_id=name)
-                found |= {task.task_id: task for _, task in ledger.tasks(where, limit=None)}
-            else:
-                report.unknown.append(name)
-        wanted = [one for one in found.values() if _is_meant(one, selection)]
-        report.results.update(str(one.state) for one in found.values() if not _is_meant(one, selection))
-        return wanted
-
-    def _plan(
-        self, ledger: Ledger, *, page: Sequence[StoredDelivery | Task], sink: str | None, forced: bool
-    ) -> Sequence[_Step]:
-        """Return what a replay of *page* does."""
-        steps: list[_Step] = []
-        for one in page:
-            if isinstance(one, Task):
-                steps.append(self._plan_task(ledger, one, (), forced=forced))
-            else:
-                steps += self._plan_delivery(ledger, one, sink, forced=forced)
-        return steps
+    def _planned(
+        self, ledger: Ledger, *, met: Sequence[_Met], sink: str | None, forced: bool
+    ) -> Sequence[tuple[_Met, Sequence[Step]]]:
+        """Return what a replay does with each that was met."""
+        planned = []
+        for one in met:
+            steps: list[Step] = []
+            for thing in one.things:
+                if isinstance(thing, Task):
+                    steps.append(self._plan_task(ledger, thing, (), forced=forced))
+                else:
+                    steps += self._plan_delivery(ledger, thing, sink, forced=forced)
+            planned.append((one, steps))
+        return planned
 
     def _plan_delivery(
         self, ledger: Ledger, delivery: StoredDelivery, sink: str | None, *, forced: bool
-    ) -> Iterator[_Step]:
+    ) -> Iterator[Step]:
         """Yield what happens to a delivery's tasks, and to sinks that its records are routed to by now."""
         name = delivery.delivery_id
         if delivery.state in {DeliveryState.QUARANTINED, DeliveryState.IGNORED}:
-            yield _Step(name, ReplayResult.REPLAYED, delivery.records)
+            yield Step(name, ReplayResult.REPLAYED, delivery.records)
             return
         if delivery.state is DeliveryState.ACCEPTED:
-            yield _Step(name, ReplayResult.ON_THE_WAY)
+            yield Step(name, ReplayResult.ON_THE_WAY)
             return
         routed = self.router.route(provenance_of(delivery), ledger.records(name)).sinks
         tasks = {task.sink: task for _, task in ledger.tasks(TaskFilter(delivery_id=name), limit=None)}
@@ -307,39 +278,66 @@ class Operations:
                 yield self._plan_task(ledger, tasks[one], routed.get(one, ()), forced=forced)
             else:
                 new = NewTask(self.new_id(), one, routed[one])
-                yield _Step(name, ReplayResult.REPLAYED, len(new.positions), new=new)
+                yield Step(name, ReplayResult.REPLAYED, len(new.positions), one, new=new)
 
-    def _plan_task(self, ledger: Ledger, task: Task, positions: Sequence[int], *, forced: bool) -> _Step:
+    def _plan_task(self, ledger: Ledger, task: Task, positions: Sequence[int], *, forced: bool) -> Step:
         if task.sink not in self.sinks:
-            return _Step(task.delivery_id, ReplayResult.SINK_GONE, task=task)
+            return Step(task.delivery_id, ReplayResult.SINK_GONE)
         if not task.replayable:
-            return _Step(task.delivery_id, ReplayResult.ON_THE_WAY, task=task)
+            return Step(task.delivery_id, ReplayResult.ON_THE_WAY)
         owed = {*ledger.positions(task.task_id), *positions}
         done = set() if forced else {o.position for o in ledger.outcomes(task.task_id) if o.kind.done}
         pending = len(owed - done)
         verdict = ReplayResult.REPLAYED if pending else ReplayResult.NOTHING_LEFT
-        return _Step(task.delivery_id, verdict, pending, task=task, positions=positions)
+        return Step(task.delivery_id, verdict, pending, task.sink, task.task_id, positions=positions)
 
-    async def _send_again(self, step: _Step, replay: Replay) -> ReplayResult:
-        if step.verdict is not ReplayResult.REPLAYED:
-            return step.verdict
-        if step.task is not None:
-            result = await self.desk.replay_task(step.task.task_id, replay, step.positions)
-        elif step.new is not None:
-            added = await self.desk.add_tasks(step.delivery_id, [step.new], replay)
-            result = ReplayResult.REPLAYED if added else ReplayResult.ON_THE_WAY
-        else:
-            result = await self.desk.replay_delivery(step.delivery_id, replay)
-        if result is ReplayResult.REPLAYED:
-            log.info(
-                "task.replayed",
-                delivery_id=step.delivery_id,
-                task_id=None if step.task is None else step.task.task_id,
-                sink=step.sink,
-                records=step.records,
-                reason=replay.by,
-            )
-        return result
+
+def _cut(planned: Iterable[tuple[_Met, Sequence[Step]]], position: int | None) -> Iterator[Page]:
+    """Yield pages that are small enough to be one transaction: acknowledgements wait behind it."""
+    begins, met, steps = position, list[_Met](), list[Step]()
+    for one, its in planned:
+        too_many = len(steps) + len(its) > STEPS_MAX
+        if met and (too_many or sum(step.records for step in (*steps, *its)) > CHUNK_RECORDS):
+            yield _page_of(begins, met, steps)
+            begins, met, steps = met[-1].ends, [], []
+        met.append(one)
+        steps += its
+    if met:
+        yield _page_of(begins, met, steps)
+
+
+def _page_of(begins: int | None, met: Sequence[_Met], steps: Sequence[Step]) -> Page:
+    others = Counter(state for one in met for state in one.others)
+    unknown = [one.unknown for one in met if one.unknown is not None]
+    return Page(begins, met[-1].ends, tuple(steps), sum(len(one.things) for one in met), others, unknown)
+
+
+def _by_id(ledger: Ledger, *, selection: Selection, start: int, seen: set[str]) -> Sequence[_Met]:
+    """Return what a page of the ids names, each once; of tasks only those that the filter's state and sink hold for."""
+    met = []
+    for number, name in enumerate(selection.ids[start : start + PAGE], start=start + 1):
+        named = () if name in seen else _named(ledger, name, selection)
+        found = [one for one in named or () if _id_of(one) not in seen]
+        seen.update([name, *map(_id_of, found)])
+        meant = [one for one in found if _is_meant(one, selection)]
+        others = [str(one.state) for one in found if not _is_meant(one, selection)]
+        met.append(_Met(number, meant, others, name if named is None else None))
+    return met
+
+
+def _named(ledger: Ledger, name: str, selection: Selection) -> Sequence[StoredDelivery | Task] | None:
+    """Return what has that id; None when nothing has."""
+    if (task := ledger.task(name)) is not None:
+        return [task]
+    if (delivery := ledger.delivery(name)) is None:
+        return None
+    if isinstance(selection.where, DeliveryFilter):
+        return [delivery]
+    return [task for _, task in ledger.tasks(TaskFilter(delivery_id=name), limit=None)]
+
+
+def _id_of(one: StoredDelivery | Task) -> str:
+    return one.task_id if isinstance(one, Task) else one.delivery_id
 
 
 def _is_meant(one: StoredDelivery | Task, selection: Selection) -> bool:
@@ -356,12 +354,8 @@ def _with_people(ledger: Ledger, selection: Selection) -> DeliveryFilter | TaskF
     return replace(where, person=[lookup_hash(ledger.hash_key, *pair) for pair in selection.identifiers])
 
 
-def _page(
-    ledger: Ledger, *, where: DeliveryFilter | TaskFilter, before: int | None
-) -> tuple[Sequence[StoredDelivery | Task], int | None]:
-    """Return the next page of what matches, and where the one after it begins."""
+def _listed(ledger: Ledger, *, where: DeliveryFilter | TaskFilter, before: int | None) -> Sequence[_Met]:
+    """Return the next page of what matches."""
     if isinstance(where, DeliveryFilter):
-        deliveries = ledger.deliveries(where, limit=PAGE, before=before)
-        return deliveries, deliveries[-1].sequence if deliveries else None
-    numbered = ledger.tasks(where, limit=PAGE, before=before)
-    return [task for _, task in numbered], numbered[-1][0] if numbered else None
+        return [_Met(one.sequence, [one]) for one in ledger.deliveries(where, limit=PAGE, before=before)]
+    return [_Met(number, [task]) for number, task in ledger.tasks(where, limit=PAGE, before=before)]

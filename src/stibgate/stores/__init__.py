@@ -1,16 +1,17 @@
-"""Where we remember: one file a backend, eight views of one store.
+"""Where we remember: one file a backend, nine views of one store.
 
 `Inbox` is all that intake can see, `Queue` all that the worker can see, `JobBook` what is bought and what it costs,
-`Desk` what operators can do, `Office` what they leave behind, `Memories` what sinks keep, `Tallies` what is counted,
-`Ledger` what people read. Every coroutine but those that only read returns after what it did is durable: committed,
-and synced when `storage.durability` is `full`.
+`Desk` what operators can do, `ReplayBook` what of it goes on by itself, `Office` what they leave behind, `Memories`
+what sinks keep, `Tallies` what is counted, `Ledger` what people read. Every coroutine but those that only read returns
+after what it did is durable: committed, and synced when `storage.durability` is `full`.
 """
 
 from stibgate.stores.contracts.deliveries import Inbox, Queue
 from stibgate.stores.contracts.jobs import JobBook
 from stibgate.stores.contracts.ledger import Ledger
-from stibgate.stores.contracts.operators import Desk, Memories, Office, Tallies
+from stibgate.stores.contracts.operators import Desk, Memories, Note, Office, ReplayBook, Tallies
 from stibgate.stores.glance import DeadGroup, Seen
+from stibgate.stores.replays import ENDED, Bulk, BulkState, Page, Report, Selection, Step
 from stibgate.stores.values import (
     CHUNK_RECORDS,
     Accepted,
@@ -38,10 +39,13 @@ from stibgate.stores.values import (
 
 __all__ = [
     "CHUNK_RECORDS",
+    "ENDED",
     "Accepted",
     "AuditFilter",
     "Awaited",
     "Bill",
+    "Bulk",
+    "BulkState",
     "Call",
     "CallState",
     "Claim",
@@ -55,16 +59,22 @@ __all__ = [
     "Ledger",
     "Memories",
     "NewTask",
+    "Note",
     "Office",
     "Owed",
+    "Page",
     "Processed",
     "Queue",
     "Replay",
+    "ReplayBook",
     "ReplayNote",
     "ReplayResult",
+    "Report",
     "Seen",
+    "Selection",
     "Settled",
     "Spent",
+    "Step",
     "StoreStatus",
     "Tallies",
     "TaskFilter",

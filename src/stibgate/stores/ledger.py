@@ -15,6 +15,7 @@ from stibgate.domain.task import Attempt, Outcome, OutcomeKind, Task
 from stibgate.errors import StoreError
 from stibgate.stores import Accepted, DeliveryFilter, Owed, ReplayNote, StoreStatus, TaskFilter
 from stibgate.stores.audit_reads import AuditReads
+from stibgate.stores.bulk_reads import BulkReads
 from stibgate.stores.connection import classify, open_reader, sqlite3
 from stibgate.stores.job_reads import JobReads
 from stibgate.stores.laws import LAWS
@@ -67,7 +68,7 @@ def open_ledger(path: Path, *, older: bool = False) -> "SqliteLedger":
     return SqliteLedger(db, path)
 
 
-class SqliteLedger(JobReads, AuditReads, TallyReads):
+class SqliteLedger(JobReads, AuditReads, BulkReads, TallyReads):
     """Everything that is read from the SQLite store; see `stores.Ledger`."""
 
     def __init__(self, db: Database, path: Path) -> None:

@@ -12,12 +12,12 @@ from stibgate.domain.record import Record, lookup_hash
 from stibgate.domain.task import Attempt, Outcome, Task, TaskState
 from stibgate.stores import Accepted, DeliveryFilter, Processed, ReplayNote, StoreStatus, TaskFilter
 from stibgate.stores.glance import DeadGroup, Seen, alike
-from stibgate.stores.memory_office import MemoryOffice
+from stibgate.stores.memory_replays import MemoryReplays
 from stibgate.stores.memory_tallies import MemoryTallies
 
 
-class MemoryStore(MemoryOffice, MemoryTallies):
-    """Inbox and Ledger over dictionaries, and all that `MemoryOffice` has; every call is one transaction."""
+class MemoryStore(MemoryReplays, MemoryTallies):
+    """Inbox and Ledger over dictionaries, and all that `MemoryReplays` has; every call is one transaction."""
 
     def __init__(self, *, hash_key: bytes | None = None) -> None:
         super().__init__()

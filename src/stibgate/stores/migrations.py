@@ -320,6 +320,29 @@ CREATE TABLE calls (
   PRIMARY KEY (actor, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX calls_at ON calls (at);
+CREATE TABLE bulks (
+  sequence INTEGER PRIMARY KEY,
+  replay_id TEXT NOT NULL UNIQUE,
+  actor TEXT NOT NULL,
+  role TEXT NOT NULL,
+  client_ip TEXT,
+  by TEXT NOT NULL,
+  forced INTEGER NOT NULL,
+  started_at INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  total INTEGER,
+  done INTEGER NOT NULL DEFAULT 0,
+  records INTEGER NOT NULL DEFAULT 0,
+  results TEXT NOT NULL DEFAULT '{}',
+  sinks TEXT NOT NULL DEFAULT '{}',
+  unknown TEXT NOT NULL DEFAULT '[]',
+  ended_at INTEGER,
+  error TEXT,
+  asked_as BLOB
+) STRICT;
+CREATE INDEX bulks_open ON bulks (sequence) WHERE state IN ('counting', 'running');
+CREATE TABLE bulk_selections (replay_id TEXT PRIMARY KEY, selection TEXT NOT NULL) STRICT;
 CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE INDEX deliveries_kind ON deliveries (source, event_type, state, sequence, partner_customer_id);
@@ -384,7 +407,7 @@ CREATE TRIGGER deliveries_removed AFTER DELETE ON deliveries
 
 @MIGRATIONS()
 def m004_operating(db: Database) -> None:
-    """Add what operators look at and leave behind: counts per minute, refusals, the audit, keyed calls.
+    """Add what operators look at and leave behind: counts per minute, refusals, the audit, keyed calls, replays.
 
     `deliveries.trace` is the `traceparent` of the span in which it came, where tracing is on.
     `counts.at` is the beginning of `span`, both in milliseconds; `value` adds up; see `domain.tally`.
@@ -392,7 +415,8 @@ def m004_operating(db: Database) -> None:
     `lookups` has search ids (text) and the first bytes of bodies' hashes (blob). In these two are the deliveries up to
     `filing.through`.
     `rejections.last` describes the latest one, without its body, and `finding` why it was refused. `audit.chain` is
-    the SHA-256 over the row and the chain before it.
+    the SHA-256 over the row and the chain before it. `bulks` are replays in the background; what each means may be
+    long and lies apart, since `bulks` is written with every page.
     """
     for statement in filter(str.strip, _OPERATING.split(";\n")):
         db.conn.execute(statement)

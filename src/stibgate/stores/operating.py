@@ -11,12 +11,28 @@ from stibgate.domain.circuit import asked_again
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.record import Record
 from stibgate.domain.task import Signal, Task, TaskState, transition
-from stibgate.stores import NewTask, Replay, ReplayResult
+from stibgate.stores import NewTask, Replay, ReplayResult, Step
 from stibgate.stores.rows import TASK_COLUMNS, positions_of, positions_text, task_of
 from stibgate.stores.scheduling import DONE_SQL, close_circuit, finish, rebase_hold, sink_state, write_sink
 from stibgate.stores.statements import enqueue, name_persons, resting_state
 
 _TAKEN = frozenset({TaskState.DELIVERED, TaskState.PARTIAL})
+
+
+def replay(db: Database, steps: Sequence[Step], replay: Replay, *, hash_key: bytes) -> Sequence[ReplayResult]:
+    """Send again what each of *steps* says; return what became of each."""
+    return [_step(db, step, replay, hash_key=hash_key) for step in steps]
+
+
+def _step(db: Database, step: Step, replay: Replay, *, hash_key: bytes) -> ReplayResult:
+    if step.verdict is not ReplayResult.REPLAYED:
+        return step.verdict
+    if step.task_id is not None:
+        return replay_task(db, step.task_id, replay, step.positions, hash_key=hash_key)
+    if step.new is not None:
+        added = add_tasks(db, step.delivery_id, [step.new], replay, hash_key=hash_key)
+        return ReplayResult.REPLAYED if added else ReplayResult.ON_THE_WAY
+    return replay_delivery(db, step.delivery_id, replay)
 
 
 def replay_task(

@@ -28,6 +28,7 @@ from stibgate.stores import (
     Replay,
     ReplayResult,
     Settled,
+    Step,
     operating,
     scheduling,
     statements,
@@ -39,7 +40,7 @@ from stibgate.stores.filing import file_some
 from stibgate.stores.ledger import SqliteLedger
 from stibgate.stores.lock import InstanceLock
 from stibgate.stores.migrations import migrate
-from stibgate.stores.sqlite_office import SqliteOffice
+from stibgate.stores.sqlite_replays import SqliteReplays
 from stibgate.stores.writer import Writer
 
 T = TypeVar("T")
@@ -49,8 +50,8 @@ STUDY_S = 60.0
 _MIB = 1024 * 1024
 
 
-class SqliteStore(SqliteOffice):
-    """Inbox, Queue, JobBook, Desk, Office, Memories and Tallies over one SQLite file; holds its lock until `close`.
+class SqliteStore(SqliteReplays):
+    """Everything but the `Ledger` of `stibgate.stores` over one SQLite file; holds its lock until `close`.
 
     Args:
         path: The database file; its folder also holds the lock.
@@ -256,6 +257,10 @@ class SqliteStore(SqliteOffice):
         return await self._writer.submit(
             lambda db: operating.add_tasks(db, delivery_id, tasks, replay, hash_key=self._hash_key)
         )
+
+    async def replay(self, steps: Sequence[Step], replay: Replay) -> Sequence[ReplayResult]:
+        """Send again what each step says; see `stores.Desk.replay`."""
+        return await self._writer.submit(partial(operating.replay, steps=steps, replay=replay, hash_key=self._hash_key))
 
     async def cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
         """End a task; see `stores.Desk.cancel`."""

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from stibgate.pipeline.bulk import Bulk
-from stibgate.pipeline.operations import Report
+from stibgate.stores import Bulk, Report
 from stibgate.views.words import moment
 
 
@@ -24,10 +23,10 @@ def bulk_row(bulk: Bulk) -> dict[str, Any]:
         "replay_id": bulk.replay_id,
         "state": bulk.state,
         "total": bulk.total,
-        "done": bulk.progress.done,
+        "done": bulk.done,
         "by": bulk.actor.called,
         "started_at": moment(bulk.started_at_ms),
         "ended_at": moment(bulk.ended_at_ms),
         "error": bulk.error,
-        **report_row(bulk.progress.report),
+        **report_row(bulk.report),
     }

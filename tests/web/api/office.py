@@ -118,7 +118,7 @@ def make_application(
     async def well(sink):
         return [Finding(f"{sink} is there"), Finding("it is full", ok=False, hint="Empty it.")]
 
-    acts = Acts(operations, auditor, Bulks(operations, auditor, ids("rpl")), look or well)
+    acts = Acts(operations, auditor, Bulks(operations, store, auditor, ids("rpl")), look or well)
     settings = settings or Settings(
         sinks={name: {"kind": "csv", "dir": f"/srv/{name}"} for name in sinks},
         sources={"stib": {"kind": "stibnite_push", "auth": "token", "tokens": ["tok_" + "x" * 30], "routes": ["drop"]}},

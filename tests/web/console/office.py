@@ -19,7 +19,7 @@ from stibgate.errors import SinkRejected
 from stibgate.log.rendering import as_json
 from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.audit import Auditor
-from stibgate.pipeline.bulk import ENDED, Bulks
+from stibgate.pipeline.bulk import Bulks
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.pipeline.operations import Operations
 from stibgate.stores import AuditFilter, TaskFilter
@@ -107,10 +107,8 @@ class Office:
 
     async def settled(self, path):
         """Return when the replay whose page is *path* has ended."""
-        bulk = self.acts.bulks.get(path.rpartition("/")[2])
-        async with asyncio.timeout(60):
-            while bulk.state not in ENDED:
-                await asyncio.sleep(0)
+        await asyncio.gather(*self.acts.bulks._running)
+        assert self.store.bulk(path.rpartition("/")[2]).ended
 
     def audit(self):
         return self.store.audit(AuditFilter(), limit=None)
@@ -175,7 +173,7 @@ def acts_of(store, operations, clock) -> Acts:
     async def look(sink):
         return ()
 
-    return Acts(operations, auditor, Bulks(operations, auditor, ids("rpl")), look)
+    return Acts(operations, auditor, Bulks(operations, store, auditor, ids("rpl")), look)
 
 
 MORNING = (delivery(records=2, serial=1), delivery(records=2, serial=2))

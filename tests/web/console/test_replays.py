@@ -102,7 +102,7 @@ async def test_dead_letters_are_grouped(office):
 
 
 async def test_a_replay_that_is_gone_says_so(office):
-    """Replays live as long as the process; their page says where else to look."""
+    """Only the latest are remembered; the page of another says where else to look."""
     page = await (await office.login(Role.OPERATOR)).open("/replays/rpl_nothing")
     assert page.status == 404
-    assert "forgotten when the service restarts" in page.words
+    assert "The last hundred are remembered" in page.words

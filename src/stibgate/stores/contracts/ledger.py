@@ -13,6 +13,7 @@ from stibgate.domain.stats import Stats
 from stibgate.domain.tally import Counted
 from stibgate.domain.task import Attempt, Outcome, Task
 from stibgate.stores.glance import DeadGroup, Seen
+from stibgate.stores.replays import Bulk, Selection
 from stibgate.stores.values import (
     AuditFilter,
     Awaited,
@@ -92,6 +93,18 @@ class Ledger(Protocol):
 
     def replays(self, delivery_id: str) -> Sequence[ReplayNote]:
         """Return what operators had sent again of a delivery, oldest first."""
+        ...
+
+    def bulk(self, replay_id: str) -> Bulk | None:
+        """Return one replay in the background, or None."""
+        ...
+
+    def bulks(self) -> Sequence[Bulk]:
+        """Return the replays in the background that are remembered, newest first."""
+        ...
+
+    def open_bulks(self) -> Sequence[tuple[Bulk, Selection]]:
+        """Return those that are not over, oldest first, each with what it means."""
         ...
 
     def sinks(self) -> Mapping[str, SinkState]:

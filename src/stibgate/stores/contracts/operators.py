@@ -1,11 +1,12 @@
 """What operators do and leave behind, what sinks keep, what is counted."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from stibgate.domain.audit import AuditEntry
 from stibgate.domain.rejection import Rejections
 from stibgate.domain.tally import Counted
+from stibgate.stores.replays import Bulk, BulkState, Page, Selection, Step
 from stibgate.stores.values import (
     Call,
     KnownCall,
@@ -13,6 +14,10 @@ from stibgate.stores.values import (
     Replay,
     ReplayResult,
 )
+
+T = TypeVar("T")
+Note = Callable[[T], AuditEntry]
+"""Makes of what an act came to its line in the audit; does nothing else, since it may be asked twice."""
 
 
 class Desk(Protocol):
@@ -31,6 +36,10 @@ class Desk(Protocol):
 
     async def add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:
         """Enqueue *tasks* that a processed delivery does not have yet; return how many there were."""
+        ...
+
+    async def replay(self, steps: Sequence[Step], replay: Replay) -> Sequence[ReplayResult]:
+        """Send again what each of *steps* says; return what became of each."""
         ...
 
     async def cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
@@ -71,6 +80,41 @@ class Office(Protocol):
 
     async def forget_running_calls(self) -> None:
         """Forget every call that has begun and was not answered: its process is gone."""
+        ...
+
+
+class ReplayBook(Protocol):
+    """Replays in the background, so that one goes on where a crash cut it short. Each call is one transaction."""
+
+    async def begin_replay(self, bulk: Bulk, selection: Selection, note: AuditEntry) -> Bulk:
+        """Keep *bulk*, what it means and the line in the audit that says so; what comes later is not meant.
+
+        Of those that have ended only the latest are remembered.
+
+        Returns:
+            It, with its position; or the one that the same keyed call began within a day, and nothing is changed.
+
+        Raises:
+            ValueError: *selection* names people by anything but their hashes.
+        """
+        ...
+
+    async def replay_counted(self, replay_id: str, total: int) -> None:
+        """Let a replay that counts begin to send."""
+        ...
+
+    async def replay_page(self, replay_id: str, page: Page, replay: Replay) -> Sequence[ReplayResult] | None:
+        """Do *page* of a replay, and save that it has come so far.
+
+        Returns:
+            What became of each step; None, and nothing is done, when it does not run or is not where *page* begins.
+        """
+        ...
+
+    async def end_replay(
+        self, replay_id: str, state: BulkState, note: Note[Bulk], *, now_ms: int, error: str | None = None
+    ) -> Bulk | None:
+        """End a replay, with its line in the audit; return it as it ended, None when it had, or there is none."""
         ...
 
 

@@ -19,6 +19,7 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 KEY_PATTERN = r'^("[ !#-\[\]-~]{1,255}"|[!#-+\--:<-\[\]-~]{1,255})$'
 _KEY = re.compile(KEY_PATTERN)
+_CALL: web.RequestKey[KeyedCall] = web.RequestKey("stibgate_keyed_call")
 
 Answered = Callable[[], Awaitable[web.StreamResponse]]
 
@@ -40,6 +41,7 @@ async def once(
         )
     asked = f"{request.method} {request.path_qs}\0".encode() + await request.read()
     call = KeyedCall(actor, given[0].strip('"'), hashlib.sha256(asked).digest())
+    request[_CALL] = call
     known = await office.begin_call(call, now_ms=now_ms)
     match known.state:
         case CallState.ANOTHER:
@@ -57,6 +59,19 @@ async def once(
             )
         case CallState.NEW:
             return await _make(office, call, answer)
+
+
+def asked_as(request: web.Request) -> bytes | None:
+    """Return what tells a call with a key from every other one; None without a key.
+
+    Whatever goes on by itself keeps it: a crash may come between its beginning and the answer, and then the same call
+    is made once more.
+    """
+    call = request.get(_CALL)
+    if call is None:
+        return None
+    parts = (call.actor.encode(), call.key.encode(), call.fingerprint)
+    return hashlib.sha256(b"".join(len(part).to_bytes(4) + part for part in parts)).digest()
 
 
 async def _make(office: Office, call: KeyedCall, answer: Answered) -> web.StreamResponse:

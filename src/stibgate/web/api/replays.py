@@ -10,11 +10,11 @@ from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import TaskState
 from stibgate.errors import UsageError
 from stibgate.normalise import Rules
-from stibgate.pipeline.operations import Selection
-from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.stores import Bulk, DeliveryFilter, Selection, TaskFilter
 from stibgate.views.finding import person_identifiers
 from stibgate.views.replays import bulk_row, report_row
 from stibgate.web.api import shapes
+from stibgate.web.api.keyed import asked_as
 from stibgate.web.api.route import Api, Call, Reply, Route, missing, whole
 from stibgate.web.api.times import Instant, instant_ms
 from stibgate.web.bodies import JsonBody
@@ -134,7 +134,7 @@ async def replay(api: Api, call: Call) -> Any:
     body: ReplayBody = call.body
     selection, actor = body.selection(api.rules), call.actor(body.by)
     if body.background and not body.dry_run:
-        bulk = await api.acts.start_replay(actor, selection, forced=body.all)
+        bulk = await api.acts.start_replay(actor, selection, forced=body.all, asked_as=asked_as(call.request))
         return Reply(bulk_row(bulk), 202, {"Location": f"/api/v1/replays/{bulk.replay_id}"})
     return report_row(await api.acts.replay(actor, selection, forced=body.all, dry_run=body.dry_run))
 
@@ -146,27 +146,27 @@ async def cancel(api: Api, call: Call) -> dict[str, Any]:
 
 
 async def list_replays(api: Api, _call: Call) -> dict[str, Any]:
-    """Return the replays in the background that are known, newest first."""
-    return whole([bulk_row(bulk) for bulk in api.acts.bulks.recent()])
+    """Return the replays in the background that are remembered, newest first."""
+    return whole([bulk_row(bulk) for bulk in await api.read(lambda ledger: ledger.bulks())])
 
 
 async def progress(api: Api, call: Call) -> dict[str, Any]:
     """Return how far a replay has come."""
-    bulk = api.acts.bulks.get(call.part("id"))
-    if bulk is None:
-        raise missing("replay", call.part("id"), _GONE)
-    return bulk_row(bulk)
+    return _row(await api.read(lambda ledger: ledger.bulk(call.part("id"))), call)
 
 
 async def stop(api: Api, call: Call) -> dict[str, Any]:
-    """Ask a replay to stop after what it is at."""
-    bulk = api.acts.bulks.cancel(call.part("id"))
+    """End a replay after what it is at."""
+    return _row(await api.acts.cancel_replay(call.actor(), call.part("id")), call)
+
+
+def _row(bulk: Bulk | None, call: Call) -> dict[str, Any]:
     if bulk is None:
         raise missing("replay", call.part("id"), _GONE)
     return bulk_row(bulk)
 
 
-_GONE = "Those in the background are forgotten with the service, and a hundred after their end."
+_GONE = "Only the last hundred of those that have ended are remembered; the audit has the others."
 ROUTES = (
     Route(
         "POST", "/replays", Role.OPERATOR, "Send deliveries or tasks again; dry_run counts first", replay,

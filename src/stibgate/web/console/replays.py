@@ -1,6 +1,5 @@
 """Sending again: a count first and what it means, a reason where it is much, then a page that shows how far it is."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,9 +7,8 @@ from aiohttp import web
 
 from stibgate.domain.access import Role
 from stibgate.errors import UsageError
-from stibgate.pipeline.bulk import ENDED, Bulk
-from stibgate.pipeline.operations import Report, Selection
-from stibgate.stores import DeliveryFilter, TaskFilter
+from stibgate.pipeline.operations import NAMES_PEOPLE
+from stibgate.stores import Bulk, DeliveryFilter, Report, Selection, TaskFilter
 from stibgate.web.console.filters import DELIVERIES, TASKS, delivery_filter, task_filter
 from stibgate.web.console.page import ConsoleParts, Page, Visit, go, missing
 
@@ -28,8 +26,6 @@ REPEATS: Mapping[str, str] = {
     "webhook": "it is posted again under the same webhook-id, by which the receiver can tell",
 }
 """What a sink does with what it has already, by its kind."""
-
-_NAMES_PEOPLE = re.compile(r"@|\d{7}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ class Replays:
         meant = len(wish.selection.ids) or await self._parts.acts.operations.count(wish.selection)
         if meant > REASON_OVER and not reason:
             return await self._question(visit, wish, f"Say why: these are more than {REASON_OVER}.", status=400)
-        if len(reason) > REASON_CHARS_MAX or not reason.isprintable() or _NAMES_PEOPLE.search(reason):
+        if len(reason) > REASON_CHARS_MAX or not reason.isprintable() or NAMES_PEOPLE.search(reason):
             told = (
                 f"The log keeps the reason: up to {REASON_CHARS_MAX} characters about what happened, nobody's address."
             )
@@ -105,25 +101,15 @@ class Replays:
         return go(f"/replays/{bulk.replay_id}")
 
     async def _show(self, visit: Visit) -> web.Response:
-        bulk = self._bulk(visit)
-        return visit.show("replay.html", bulk=bulk, report=bulk.progress.report, ended=bulk.state in ENDED)
+        bulk = _known(await self._parts.read(lambda ledger: ledger.bulk(visit.part("id"))))
+        return visit.show("replay.html", bulk=bulk)
 
     async def _cancel(self, visit: Visit) -> web.Response:
-        bulk = self._bulk(visit)
-        self._parts.acts.bulks.cancel(bulk.replay_id)
+        bulk = _known(await self._parts.acts.cancel_replay(visit.actor, visit.part("id")))
         return go(f"/replays/{bulk.replay_id}")
 
     async def _list(self, visit: Visit) -> web.Response:
-        return visit.show("replays.html", bulks=self._parts.acts.bulks.recent())
-
-    def _bulk(self, visit: Visit) -> Bulk:
-        bulk = self._parts.acts.bulks.get(visit.part("id"))
-        if bulk is None:
-            raise missing(
-                "there is no such replay",
-                "They are forgotten when the service restarts; the story of each delivery says what was sent again.",
-            )
-        return bulk
+        return visit.show("replays.html", bulks=await self._parts.read(lambda ledger: ledger.bulks()))
 
     def _wish(self, visit: Visit) -> Wish:
         """Return what the form asks for.
@@ -151,6 +137,15 @@ class Replays:
         sinks = self._parts.settings().sinks
         names = [name for name in (sinks if report is None else report.sinks) if name in sinks]
         return [(name, REPEATS.get(sinks[name].kind, "as its maker says")) for name in names]
+
+
+def _known(bulk: Bulk | None) -> Bulk:
+    if bulk is None:
+        raise missing(
+            "there is no such replay",
+            "The last hundred are remembered; the story of each delivery says what was sent again.",
+        )
+    return bulk
 
 
 def _filters(form: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 from stibgate.domain.circuit import CircuitState
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import Signal, TaskState
-from stibgate.pipeline.bulk import BulkState
+from stibgate.stores import BulkState
 from stibgate.web.api.shapes.base import Counts, Moment, Shape, listed
 
 
