@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PUSH_QUERY, PUSH_RECORDS = "60 owners of dental practices in Texas", 25
 JOB_QUERY, JOB_RECORDS, JOB_PAGE = "100 CMOs at SaaS companies", 100, 50
-FORWARD_TIMEOUT_S = 15
+FORWARD_TIMEOUT_S = 60
 CHAOS_TIMEOUT_S = 180
 SHOWN_ROWS = 3
 DEV_FOLDER = Path("stibgate-dev")
