@@ -100,9 +100,9 @@ async def _serve(stibnite: "StibniteSandbox", seed: int, ports: tuple[int, int, 
     hubspot = HubSpotSandbox(seed=seed, now=time.time)
     hubspot.recording = False
     async with (
-        _served(stibnite.app(), ports[0], "--stibnite-port") as stibnite_url,
-        _served(thehog.app(), ports[1], "--thehog-port") as thehog_url,
-        _served(hubspot.app(), ports[2], "--hubspot-port") as hubspot_url,
+        served(stibnite.app(), ports[0], "--stibnite-port") as stibnite_url,
+        served(thehog.app(), ports[1], "--thehog-port") as thehog_url,
+        served(hubspot.app(), ports[2], "--hubspot-port") as hubspot_url,
     ):
         line = {
             "stibnite": {"url": stibnite_url, "api_key": stibnite.api_key},
@@ -130,7 +130,7 @@ def _write_variables(file: Path, line: Mapping[str, Mapping[str, str]]) -> None:
 
 
 @asynccontextmanager
-async def _served(app: "web.Application", port: int, option: str) -> AsyncIterator[str]:
+async def served(app: "web.Application", port: int, option: str) -> AsyncIterator[str]:
     """Serve *app*; a port that is taken is said with the option that chooses another.
 
     Raises:

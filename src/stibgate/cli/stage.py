@@ -1,21 +1,20 @@
 """Sandboxes and gateway side by side on loopback, connected as a partner connects them. For demo and dev."""
 
-import errno
 import os
 import secrets
 import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 
 from stibgate.app import Gateway
+from stibgate.cli.sandbox import served
 from stibgate.config import Settings, load, template
 from stibgate.errors import AddressInUse, StibgateError, UsageError
 from stibgate.sandbox.hubspot import HubSpotSandbox
@@ -169,9 +168,9 @@ async def stage(
     thehog = TheHogSandbox(seed=seed, now=time.time)
     async with (
         aiohttp.ClientSession() as http,
-        _serve(sandbox.app(), sandbox_port) as sandbox_url,
-        _serve(hubspot.app(), 0) as hubspot_url,
-        _serve(thehog.app(), 0) as thehog_url,
+        served(sandbox.app(), sandbox_port, "--sandbox-port") as sandbox_url,
+        serve(hubspot.app()) as hubspot_url,
+        serve(thehog.app()) as thehog_url,
     ):
         key = {"x-api-key": sandbox.api_key}
         endpoint = await _call(http, sandbox_url, "POST", "/v1/webhooks/endpoints", {"url": f"{base}/hooks/jobs"}, key)
@@ -268,21 +267,6 @@ def _draft(folder: Path, text: str) -> Iterator[Path]:
         yield draft
     finally:
         draft.unlink(missing_ok=True)
-
-
-@asynccontextmanager
-async def _serve(app: web.Application, port: int) -> AsyncIterator[str]:
-    """Serve the sandbox; a port that is taken is said as the gateway says it."""
-    async with AsyncExitStack() as stack:
-        try:
-            url = await stack.enter_async_context(serve(app, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise AddressInUse(
-                f"127.0.0.1:{port} is in use by another program", hint="Stop it, or choose another --sandbox-port."
-            ) from None
-        yield url
 
 
 def free_port() -> int:
