@@ -1,19 +1,14 @@
 """`stibgate doctor url` tells what stands between a sender and the receiver, and forwards nothing."""
 
-import datetime as dt
-import ipaddress
 import re
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from stibgate.cli.doctor_transport import look_at_transport
+from tests.certificates import self_signed
 from tests.cli.doctor_world import findings, front, run, served
 from tests.e2e.gateway import SECRET, TOKEN, Gateway, configure, free_port
 
@@ -145,31 +140,6 @@ def test_what_it_is_asked_for_must_exist(gateway):
     assert run("url", "--config", gateway.config, "--url", "nonsense")[0] == 2
 
 
-def certificate(tmp_path, days):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=90))
-        .not_valid_after(now + dt.timedelta(days=days, hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / f"{days}.pem"
-    plain = serialization.NoEncryption()
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
 @pytest.fixture
 def secured():
     """Return a function that serves TLS with a certificate and gives the URL."""
@@ -196,7 +166,7 @@ def secured():
 @pytest.mark.parametrize(("days", "state"), [(60, "ok"), (5, "warning")])
 async def test_a_certificate_is_told_by_its_days(tmp_path, secured, days, state):
     """A valid certificate is told with its days left, and warned about when they are few."""
-    path = certificate(tmp_path, days)
+    path = self_signed(tmp_path / "both.pem", days=days)
     context = ssl.create_default_context(cafile=path)
     found = []
     assert await look_at_transport(secured(path), found.append, context=context)
@@ -206,7 +176,7 @@ async def test_a_certificate_is_told_by_its_days(tmp_path, secured, days, state)
 @pytest.mark.parametrize("days", [60, -5])
 async def test_a_bad_certificate_is_wrong_and_ends_the_look(tmp_path, secured, days):
     """A certificate that senders refuse is wrong, with the reason, and nothing else is asked."""
-    path = certificate(tmp_path, days)
+    path = self_signed(tmp_path / "both.pem", days=days)
     context = ssl.create_default_context(cafile=path if days < 0 else None)
     found = []
     assert not await look_at_transport(secured(path), found.append, context=context)
