@@ -29,6 +29,10 @@ class Ran:
         (only,) = self.objects
         return only
 
+    @property
+    def all(self):
+        return self.out + self.err
+
 
 class Line:
     """Runs command lines, one at a time."""

@@ -14,28 +14,12 @@ from click.testing import CliRunner
 from stibgate.errors import StibgateError
 from stibgate.sandbox.server import serve
 from stibgate.sandbox.stibnite import StibniteSandbox
+from tests.cli.beside import Ran
 from tests.e2e.gateway import DROP, free_port
 
 MADE_UP = "whsec_bWFkZS11cC1ieS1pbml0LWdvb2QtZm9yLXRyaWdnZXI="
 TOKEN = "push-token-that-nobody-else-has"
 DAY_S = 86_400.0
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def objects(self):
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def all(self):
-        return self.out + self.err
 
 
 @dataclass
@@ -82,7 +66,7 @@ routes = ["drop"]
 """)
         return self
 
-    async def run(self, command, *words, env=None) -> Ended:
+    async def run(self, command, *words, env=None) -> Ran:
         """Run a command as `stibgate` would, errors included."""
         given = [*map(str, words), "--config", str(self.config)]
         result = await asyncio.to_thread(CliRunner().invoke, command, given, env=env or {}, standalone_mode=False)
@@ -91,10 +75,10 @@ routes = ["drop"]
             raise error
         if error is None:
             status = result.return_value if isinstance(result.return_value, int) else result.exit_code
-            return Ended(status, result.stdout, result.stderr)
+            return Ran(status, result.stdout, result.stderr)
         problems = "".join(f"{problem}\n" for problem in getattr(error, "problems", ()))
         assert error.hint, error
-        return Ended(error.exit_code, result.stdout, f"{result.stderr}{problems}{error.message}\n{error.hint}\n")
+        return Ran(error.exit_code, result.stdout, f"{result.stderr}{problems}{error.message}\n{error.hint}\n")
 
     async def call(self, method, path, body=None):
         """Return what the sandbox answers to the account's key."""
