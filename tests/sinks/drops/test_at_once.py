@@ -7,17 +7,7 @@ import pytest
 
 from stibgate.sinks.drops.disk import Disk
 from stibgate.testing import make_batch
-from tests.sinks.drops.world import Clock, make_sink, people
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "deep" / "drop"
+from tests.sinks.drops.world import make_sink, people
 
 
 async def test_files_are_written_at_once(folder, clock):

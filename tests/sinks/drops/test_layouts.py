@@ -11,19 +11,9 @@ import pytest
 from stibgate.errors import SinkUnavailable
 from stibgate.sinks.drops.places import path_part
 from stibgate.testing import RECEIVED_AT_MS, make_batch
-from tests.sinks.drops.world import Clock, RefusingDisk, check_complete, make_sink, people, rows_of, visible
+from tests.sinks.drops.world import RefusingDisk, check_complete, make_sink, people, rows_of, visible
 
 DAY_MS = 24 * 3600 * 1000
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "deep" / "drop"
 
 
 async def test_the_name_of_a_delivery(folder, clock):

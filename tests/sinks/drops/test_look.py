@@ -3,12 +3,7 @@
 import pytest
 
 from stibgate.testing import make_batch
-from tests.sinks.drops.world import Clock, make_sink, visible
-
-
-@pytest.fixture
-def clock():
-    return Clock()
+from tests.sinks.drops.world import make_sink, visible
 
 
 def seen(folder):

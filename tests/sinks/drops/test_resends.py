@@ -5,19 +5,9 @@ import zlib
 import pytest
 
 from stibgate.testing import make_batch
-from tests.sinks.drops.world import Clock, check_complete, make_sink, people, rows_of, visible
+from tests.sinks.drops.world import check_complete, make_sink, people, rows_of, visible
 
 DAY_MS = 24 * 3600 * 1000
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "deep" / "drop"
 
 
 async def test_a_retry_writes_the_same_bytes(folder, clock):
