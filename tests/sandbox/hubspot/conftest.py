@@ -1,6 +1,5 @@
 """A sandbox HubSpot on loopback, a clock that a test moves, and a client that holds its key."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,39 +10,13 @@ import pytest
 
 from stibgate.sandbox.hubspot import HubSpotSandbox, Portal
 from stibgate.sandbox.server import serve
+from tests.sandbox.far_side import Clock, Got
 from tests.sandbox.hubspot import described
 
 SPOILING = {"html_200", "truncated", "short", "empty_2xx"}
 """Faults whose answers no document has."""
-NOW_S = 1_779_043_330.0
-"""2026-05-17T18:42:10Z: 14:42:10 in New York."""
 
 VERSIONS = ("2026-03", "2026-09")
-
-
-class Clock:
-    """A clock that a test moves; pauses move it too."""
-
-    def __init__(self) -> None:
-        self.now_s = NOW_S
-        self.pauses: list[float] = []
-
-    def now(self) -> float:
-        return self.now_s
-
-    async def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now_s += seconds
-        await asyncio.sleep(0)
-
-
-@dataclass
-class Got:
-    """One answer."""
-
-    status: int
-    body: Any
-    headers: Any
 
 
 @dataclass

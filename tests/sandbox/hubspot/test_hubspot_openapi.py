@@ -12,8 +12,8 @@ from stibgate.sandbox.hubspot import HubSpotSandbox, Portal
 from stibgate.sandbox.hubspot.openapi import OPERATIONS, document
 from stibgate.sandbox.server import serve
 from tests.apart import apart, some
+from tests.sandbox.far_side import NOW_S
 
-NOW_S = 1_779_043_330.0
 FREELY = Portal(
     limit_ten_s=10**9, limit_daily=10**9, limit_search_s=10**9, search_lag_s=0, owners={"jo@example.com": "7"}
 )

@@ -1,6 +1,5 @@
 """A sandbox The Hog on loopback, a clock that a test moves, and a client that holds its keys."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -12,35 +11,9 @@ import pytest
 
 from stibgate.sandbox.server import serve
 from stibgate.sandbox.thehog import TheHogSandbox
+from tests.sandbox.far_side import Clock, Got
 
-NOW_S = 1_779_043_330.0
-"""2026-05-17T18:42:10Z."""
 PATH = "/api/v1/people/search/estimate"
-
-
-class Clock:
-    """A clock that a test moves; pauses move it too."""
-
-    def __init__(self) -> None:
-        self.now_s = NOW_S
-        self.pauses: list[float] = []
-
-    def now(self) -> float:
-        return self.now_s
-
-    async def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now_s += seconds
-        await asyncio.sleep(0)
-
-
-@dataclass
-class Got:
-    """One answer."""
-
-    status: int
-    body: Any
-    headers: Any
 
 
 @dataclass

@@ -12,8 +12,7 @@ from stibgate.sandbox.thehog import TheHogSandbox
 from stibgate.sandbox.thehog.openapi import document
 from stibgate.sandbox.thehog.server import ESTIMATE
 from tests.apart import apart, some
-
-NOW_S = 1_779_043_330.0
+from tests.sandbox.far_side import NOW_S
 
 
 def without_security():
