@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from stibgate.domain.stats import DAY_MS
 from stibgate.stores.connection import open_writer
+from stibgate.stores.filing import LOOKUPS, TOTALS
 from stibgate.stores.migrations import migrate
 
 SPAN_MS = 30 * DAY_MS
@@ -103,11 +104,12 @@ SELECT span, at - at % span, series, subject, word, 23 * count(*) FROM s, m, k G
 """,
 }
 
-TOTALS = {
+LAST = {
     "totals of tasks": "INSERT INTO totals SELECT 'tasks', sink, state, count(*) FROM tasks WHERE state IN"
     " ('delivered', 'partial', 'dead', 'cancelled') GROUP BY sink, state",
-    "totals of deliveries": "INSERT INTO totals SELECT 'deliveries', '', state, count(*) FROM deliveries WHERE state IN"
-    " ('done', 'ignored', 'quarantined') GROUP BY state",
+    "lookups": LOOKUPS,
+    "totals of deliveries": TOTALS,
+    "filing": "UPDATE filing SET through = ?2 WHERE through = ?1",
 }
 
 
@@ -125,9 +127,9 @@ def build(path: Path, *, count: int = 1_000_000, now_ms: int | None = None) -> d
         begun_s = time.perf_counter()
         db.execute(sql, {"count": count, "begin": end_ms - SPAN_MS, "span": SPAN_MS} if ":" in sql else {})
         took[name] = time.perf_counter() - begun_s
-    for name, sql in {**TOTALS, **later}.items():
+    for name, sql in {**LAST, **later}.items():
         begun_s = time.perf_counter()
-        db.execute(sql)
+        db.execute(sql, (0, count) if "?" in sql else ())
         took[name] = time.perf_counter() - begun_s
     db.execute("COMMIT")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
