@@ -2,7 +2,7 @@
 
 from contextlib import asynccontextmanager
 
-from stibgate.app import Gateway
+from stibgate.app.gateway import Gateway
 from stibgate.config import load
 
 

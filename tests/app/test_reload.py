@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from aiohttp import ClientSession
 
-from stibgate.app import Gateway, admin_token, open_store_ledger
+from stibgate.app import admin_token, open_store_ledger
+from stibgate.app.gateway import Gateway
 from stibgate.config import load, restart_only
 from stibgate.sandbox.samples import sample
 from stibgate.sandbox.server import serve

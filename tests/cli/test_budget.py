@@ -39,7 +39,7 @@ TEAM = Budget("team", UNIT, Decimal(100), Period.DAY)
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Return what runs a command line, with the clock at `NOW_MS`."""
-    monkeypatch.setattr("stibgate.app.now_ms", lambda: NOW_MS)
+    monkeypatch.setattr("stibgate.app.clock.now_ms", lambda: NOW_MS)
     return Line(monkeypatch, capsys)
 
 

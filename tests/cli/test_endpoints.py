@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from stibgate.app import Gateway, open_store_ledger
+from stibgate.app import open_store_ledger
+from stibgate.app.gateway import Gateway
 from stibgate.cli.endpoints import delete, list_, rotate
 from stibgate.cli.register import register
 from stibgate.config import load
@@ -46,7 +47,7 @@ async def deliver(account, *labels):
 
     `2+1`: a copy comes proved by 2, then another one proved by 1.
     """
-    from stibgate.app import now_ms
+    from stibgate.app.clock import now_ms
 
     await stop(account)
     account.store = SqliteStore(account.folder / "data/stibgate.db")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stibgate.app import now_ms
+from stibgate.app.clock import now_ms
 from stibgate.cli import estimate
 from stibgate.cli.estimate import Gate
 from stibgate.domain.budget import Budget, Period, Quote, Reason, Unit, Verdict, window

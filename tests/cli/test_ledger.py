@@ -36,7 +36,7 @@ TEAM = Budget("team", Unit.STIBNITE_CREDIT_UNIT, Decimal(10), Period.MONTH)
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Return what runs a command line, half an hour after everything began."""
-    monkeypatch.setattr("stibgate.app.now_ms", lambda: NOW_MS + 2 * GRACE_MS)
+    monkeypatch.setattr("stibgate.app.clock.now_ms", lambda: NOW_MS + 2 * GRACE_MS)
     return Line(monkeypatch, capsys)
 
 

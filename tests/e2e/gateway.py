@@ -23,7 +23,8 @@ from tempfile import TemporaryFile
 
 import pytest
 
-import stibgate.app  # imported here once, so that a forked command need not
+import stibgate.app.offline  # imported here once, so that a forked command need not
+import stibgate.app.service
 import stibgate.cli.explain
 import stibgate.cli.stage
 import stibgate.normalise

@@ -1,29 +1,21 @@
-"""The composition root: settings in, running parts out.
+"""The composition root: settings in, running parts out; the only place that names a concrete store.
 
-The only clock, the only source of ids and chance, and the only place that names a concrete store.
+Here is what commands do with a store of their own; it imports no listener, so that a command answers at once.
 """
 
-import asyncio
-import gc
-import os
-import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlite_utils import Database
 
-from stibgate.app.acting import acts_of
-from stibgate.app.gateway import Gateway
-from stibgate.app.parts import new_id, now_ms, open_for_command, operations_of, source_of
-from stibgate.app.systemd import ADMIN, Supervision, check_admin
+from stibgate.app.clock import now_ms
 from stibgate.app.token import admin_token
 from stibgate.config import Settings
 from stibgate.domain.audit import Action, Actor, AuditEntry
 from stibgate.domain.instant import to_compact
 from stibgate.errors import NoStore
-from stibgate.pipeline.acts import Acts
 from stibgate.stores import Ledger
 from stibgate.stores.backup import Copy, Restored, back_up, restore
 from stibgate.stores.connection import open_writer, sqlite_version
@@ -33,25 +25,15 @@ from stibgate.stores.migrations import migrate
 from stibgate.stores.statements import unpin
 
 __all__ = [
-    "Gateway",
     "admin_token",
     "back_up_store",
     "migrate_store",
-    "new_id",
-    "now_ms",
     "open_store_ledger",
-    "operate",
     "pinned_schemes",
     "restore_store",
-    "serve",
-    "source_of",
     "sqlite_version",
     "unpin_source",
 ]
-
-GC_THRESHOLD = 20_000
-
-T = TypeVar("T")
 
 
 def open_store_ledger(settings: Settings, *, older: bool = False) -> Ledger:
@@ -119,22 +101,6 @@ def unpin_source(settings: Settings, source: str) -> bool:
         return unpin(database, source)
 
 
-async def operate(settings: Settings, work: Callable[[Acts], Awaitable[T]]) -> T:
-    """Return what *work* returns, done on a store that no service is using.
-
-    Raises:
-        NoStore: Nothing was ever received.
-        StoreLocked: A service is running on it.
-        SchemaTooNew: A newer stibgate wrote it.
-    """
-    open_store_ledger(settings, older=True).close()  # raises before a store is made that nobody asked for
-    store = open_for_command(settings)
-    try:
-        return await work(acts_of(lambda: settings, store, operations_of(settings, store)))
-    finally:
-        await store.close()
-
-
 @contextmanager
 def _offline(settings: Settings) -> Iterator[Database]:
     """Yield the writing connection of a store that no service is using, and keep others out meanwhile."""
@@ -147,32 +113,3 @@ def _offline(settings: Settings) -> Iterator[Database]:
             database.conn.close()
     finally:
         lock.release()
-
-
-async def serve(settings: Settings, reread: Callable[[], Settings]) -> int:
-    """Run the gateway until SIGTERM or SIGINT, or until its store fails; return the exit code.
-
-    SIGHUP reads the configuration again with *reread*, SIGUSR1 has open files completed.
-
-    Raises:
-        StibgateError: It cannot start.
-    """
-    supervision = Supervision.take(os.environ)
-    check_admin(supervision.sockets.get(ADMIN), settings)
-    gateway = Gateway(settings, supervision, reread)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, gateway.stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, gateway.reloading.ask)
-    loop.add_signal_handler(signal.SIGUSR1, gateway.reopening.ask)
-    await gateway.start()
-    # What was loaded stays: the collector need not look at it again, nor stop for every few requests.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-    await gateway.stopping.wait()
-    exit_code = await gateway.stop()
-    if gateway.stuck:
-        await asyncio.sleep(0)  # for the last lines of the log
-        os._exit(exit_code)  # everything is closed and written; Python would wait for the thread that hangs
-    return exit_code

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from stibgate.app.clock import new_id, now_ms
 from stibgate.app.looking import look_at
-from stibgate.app.parts import new_id, now_ms
 from stibgate.config import Settings
 from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.audit import Auditor

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from stibgate.app.clock import new_request_id, now_ms
 from stibgate.app.metrics import Meters
-from stibgate.app.parts import new_request_id, now_ms
 from stibgate.app.token import admin_token
 from stibgate.config import ReloadStatus, Settings
 from stibgate.domain.access import Grant, Role, grant

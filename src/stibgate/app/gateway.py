@@ -10,18 +10,11 @@ from stibgate import __version__
 from stibgate.app.acting import acts_of
 from stibgate.app.admin import AdminParts, admin_application
 from stibgate.app.audience import Audience
+from stibgate.app.clock import new_id, new_request_id, now_ms
 from stibgate.app.health import Health, Heartbeat
 from stibgate.app.listeners import admin_runner, hand_back, listen, public_runner
 from stibgate.app.metrics import Meters, Probes
-from stibgate.app.parts import (
-    bounds_of,
-    limiter_of,
-    new_id,
-    new_request_id,
-    now_ms,
-    operations_of,
-    tracing_of,
-)
+from stibgate.app.parts import bounds_of, limiter_of, operations_of, tracing_of
 from stibgate.app.reload import Means, Reloader, Wish
 from stibgate.app.systemd import ADMIN, PUBLIC, Supervision, check_admin
 from stibgate.app.works import Works

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
-from stibgate.app.parts import intake_of, jitter, job_sources, new_id, now_ms, open_for_command
+from stibgate.app.clock import jitter, new_id, now_ms
+from stibgate.app.parts import intake_of, job_sources, open_for_command
 from stibgate.app.vendors import stibnite_client
 from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery

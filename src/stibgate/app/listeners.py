@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from stibgate.app.parts import new_request_id
+from stibgate.app.clock import new_request_id
 from stibgate.errors import AddressInUse, ConfigError, PermissionRefused, Problem, StibgateError
 from stibgate.web.protocol import QuietServer
 

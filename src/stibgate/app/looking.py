@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stibgate.app.parts import now_ms
+from stibgate.app.clock import now_ms
 from stibgate.config import AnySink
 from stibgate.errors import StibgateError
 from stibgate.sinks import Finding, SinkContext

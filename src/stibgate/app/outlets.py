@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from stibgate.app.parts import SinkMemory, jitter, now_ms, policy_of
+from stibgate.app.clock import jitter, now_ms
+from stibgate.app.parts import SinkMemory, policy_of
 from stibgate.config import AnySink, Settings
 from stibgate.domain.fact import Observe, unobserved
 from stibgate.errors import ConfigError, Problem, SinkUnavailable, StibgateError

@@ -1,14 +1,11 @@
-"""Settings into parts, and what only the composition root has: the clock, chance, and the source of ids."""
+"""Settings into parts."""
 
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import uuid_utils
-
+from stibgate.app.clock import new_id, now_ms
 from stibgate.config import DeliverySettings, Settings, SourceSettings
 from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import CircuitPolicy
@@ -29,23 +26,6 @@ if TYPE_CHECKING:
 
 OPEN_FOR_MAX_S = 600.0
 """Up to here a breaker's time doubles, unless it begins with more."""
-
-jitter = random.Random().random  # noqa: S311  (it keeps tries apart, and hides nothing)
-
-
-def now_ms() -> int:
-    """Return the present in milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
-
-
-def new_id(prefix: str) -> str:
-    """Return a new id that sorts by time: *prefix*, an underscore, 32 hex digits."""
-    return f"{prefix}_{uuid_utils.uuid7().hex}"
-
-
-def new_request_id() -> str:
-    """Return a new id of one HTTP request: 32 hex digits."""
-    return uuid_utils.uuid7().hex
 
 
 def policy_of(delivery: DeliverySettings) -> Policy:

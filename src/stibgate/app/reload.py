@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from stibgate.app.parts import now_ms
+from stibgate.app.clock import now_ms
 from stibgate.config import ReloadStatus, Settings, changes, dotted, needing_restart
 from stibgate.errors import ConfigError, Problem, StibgateError
 

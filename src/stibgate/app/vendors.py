@@ -2,7 +2,7 @@
 
 import asyncio
 
-from stibgate.app.parts import jitter, now_ms
+from stibgate.app.clock import jitter, now_ms
 from stibgate.config import Settings
 from stibgate.domain.fact import Observe, unobserved
 from stibgate.errors import ConfigError, Problem

@@ -5,9 +5,10 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from stibgate.app.buying import Buying
+from stibgate.app.clock import jitter, new_id, now_ms
 from stibgate.app.jobs import JobParts
 from stibgate.app.outlets import Outlets
-from stibgate.app.parts import intake_of, jitter, new_id, now_ms, readback_of
+from stibgate.app.parts import intake_of, readback_of
 from stibgate.config import Settings
 from stibgate.domain.delivery import Admission, Delivery
 from stibgate.domain.fact import Observe

@@ -24,7 +24,7 @@ def budget(*, name: str | None, config: Path | None, as_json: bool) -> None:
 
     Needs no running service. Before there is a store, nothing is spent.
     """
-    from stibgate.app import now_ms
+    from stibgate.app.clock import now_ms
     from stibgate.config import load
 
     settings = load(config).settings

@@ -185,7 +185,7 @@ def _tell(rotation: "Rotation", quiet_s: float) -> None:
 
 def _print_findings(rotation: "Rotation", quiet_s: float) -> list[str]:
     """Print the evidence; return what is missing."""
-    from stibgate.app import now_ms
+    from stibgate.app.clock import now_ms
 
     found = rotation.findings(quiet_s=quiet_s, now_ms=now_ms())
     for one in found:

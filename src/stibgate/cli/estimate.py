@@ -84,7 +84,7 @@ def _use(config: Path | None, budget: Budget) -> BudgetUse:
     Raises:
         UsageError: It counts something else than The Hog's credits.
     """
-    from stibgate.app import now_ms
+    from stibgate.app.clock import now_ms
     from stibgate.cli.budget import uses
 
     if budget.unit is not UNIT:

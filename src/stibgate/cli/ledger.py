@@ -46,7 +46,7 @@ def ledger(
     Needs no running service. With --json there are rows only; --alarms --json prints the alarms. Records that were
     paid for and are in no sink are an alarm whatever their age, all else in the newest thousand rows.
     """
-    from stibgate.app import now_ms
+    from stibgate.app.clock import now_ms
     from stibgate.config import load
     from stibgate.views.money import alarm_row, alarms_in
 

@@ -152,9 +152,9 @@ def with_acts(
     """Return what does *work* on the store itself."""
 
     async def locally() -> dict[str, Any]:
-        from stibgate import app
+        from stibgate.app.offline import operate as offline
 
-        return await app.operate(settings, work)
+        return await offline(settings, work)
 
     return locally
 

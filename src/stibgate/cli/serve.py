@@ -21,7 +21,7 @@ def serve(*, config: Path | None, bind: str | None, admin_bind: str | None) -> i
     Exit codes: 0 stopped cleanly, 75 another process has the store or the port, 77 no permission,
     78 configuration.
     """
-    from stibgate.app import serve as run
+    from stibgate.app.service import serve as run
     from stibgate.config import Loaded, load
     from stibgate.log import configure
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from stibgate.app import Gateway
+from stibgate.app.gateway import Gateway
 from stibgate.cli.sandbox import served
 from stibgate.config import Settings, load, template
 from stibgate.errors import AddressInUse, StibgateError, UsageError
