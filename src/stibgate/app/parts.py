@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stibgate.app.clock import new_id, now_ms
-from stibgate.config import DeliverySettings, Settings, SourceSettings
+from stibgate.app.sources import source_of
+from stibgate.config import DeliverySettings, Settings
 from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import CircuitPolicy
 from stibgate.domain.fact import Observe, unobserved
@@ -14,8 +15,6 @@ from stibgate.pipeline.drafts import AdmissionPolicy, Drafts
 from stibgate.pipeline.fanout import Readback
 from stibgate.pipeline.intake import Intake
 from stibgate.pipeline.operations import Operations
-from stibgate.pipeline.source import Auth, Source, StalePolicy
-from stibgate.signatures import Secret, candidates
 from stibgate.stores import Memories
 from stibgate.stores.sqlite import SqliteStore
 from stibgate.web.limits import RateLimiter
@@ -125,31 +124,6 @@ def job_sources(settings: Settings) -> list[str]:
 def readback_of(settings: Settings) -> Readback:
     """Return which job events are completed by the vendor's API: none without a key."""
     return Readback(settings.stibnite.readback) if settings.stibnite.api_key else Readback.NEVER
-
-
-def source_of(name: str, settings: SourceSettings) -> Source:
-    """Return the source as intake knows it; labels number its secrets from the newest."""
-    schemes = candidates(settings.scheme, overrides=settings.signature.overrides(), allow_sha1=settings.allow_sha1)
-    return Source(
-        name=name,
-        auth=Auth(settings.auth),
-        tokens=[token.get_secret_value() for token in settings.tokens],
-        secrets=[
-            Secret(
-                item.value.get_secret_value(),
-                str(number),
-                None if item.not_after is None else item.not_after.timestamp(),
-            )
-            for number, item in enumerate(settings.secrets, start=1)
-        ],
-        schemes=schemes,
-        pinning=settings.scheme == "auto",
-        tolerance_s=settings.tolerance,
-        future_tolerance_s=settings.future_tolerance,
-        stale=StalePolicy(settings.stale),
-        id_headers=settings.id_headers,
-        ack_status=settings.ack_status,
-    )
 
 
 def intake_of(

@@ -8,7 +8,7 @@ from typing import Any
 import uuid_utils
 
 from stibgate.app import pinned_schemes
-from stibgate.app.parts import source_of
+from stibgate.app.sources import source_of
 from stibgate.cli.output import base_url
 from stibgate.config import Settings, SourceSettings, load
 from stibgate.errors import UsageError
