@@ -13,31 +13,14 @@ from stibgate.config import Settings
 from stibgate.domain.access import Role, grant
 from stibgate.errors import SinkRejected
 from stibgate.pipeline.acts import Acts
-from stibgate.pipeline.audit import Auditor
-from stibgate.pipeline.bulk import Bulks
-from stibgate.pipeline.dispatch import Outlet
-from stibgate.pipeline.operations import Operations
 from stibgate.sinks import Finding
 from stibgate.stores import AuditFilter, TaskFilter
 from stibgate.stores.memory import MemoryStore
-from stibgate.web.access import Access
 from stibgate.web.api import Api, Door, add_api
 from stibgate.web.api.cursors import Cursors
 from stibgate.web.health import health_application
-from stibgate.web.proxies import Proxies
-from stibgate.web.throttle import Throttle
-from tests.pipeline.world import (
-    POLICY,
-    Clock,
-    ScriptedSink,
-    admit,
-    delivery,
-    ids,
-    make_dispatcher,
-    make_fanout,
-    make_intake,
-    to_sinks,
-)
+from tests.pipeline.world import Clock, ScriptedSink
+from tests.web.backroom import access_of, acts_of, fill, samples
 
 TOKENS = {role: f"{role}-token-that-nobody-else-has-12345" for role in Role}
 LOCAL = "local-token-that-nobody-else-has-1234567"
@@ -110,15 +93,11 @@ def make_application(
     store, read, clock, *, desk=None, settings=None, sinks=SINKS, hosts=(), look=None, live=None, grants=None
 ):
     """Return the application of the API over *store*, and what people do through it."""
-    operations = Operations(
-        store, read, to_sinks("drop"), tuple(sinks), now_ms=clock, new_id=ids("new"), wake=lambda: None
-    )
-    auditor = Auditor(store, clock)
 
     async def well(sink):
         return [Finding(f"{sink} is there"), Finding("it is full", ok=False, hint="Empty it.")]
 
-    acts = Acts(operations, auditor, Bulks(operations, store, auditor, ids("rpl")), look or well)
+    acts = acts_of(store, read, clock, look or well, sinks)
     settings = settings or Settings(
         sinks={name: {"kind": "csv", "dir": f"/srv/{name}"} for name in sinks},
         sources={"stib": {"kind": "stibnite_push", "auth": "token", "tokens": ["tok_" + "x" * 30], "routes": ["drop"]}},
@@ -126,7 +105,6 @@ def make_application(
     grants = [] if grants is None else grants
     grants += [grant(f"{role}-dana", role, token) for role, token in TOKENS.items()]
     grants.append(grant("local", Role.ADMIN, LOCAL))
-    access = Access(lambda: grants, "127.0.0.1", lambda: hosts, Proxies(()), Throttle(clock))
     key = getattr(store, "hash_key", b"k" * 32)
     api = Api(
         settings=lambda: settings,
@@ -141,7 +119,7 @@ def make_application(
     )
     app = health_application(alive=lambda: True, ready=dict)
     numbers = count(1)
-    add_api(app, api, Door(access, new_request_id=lambda: f"req{next(numbers)}"))
+    add_api(app, api, Door(access_of(grants, clock, hosts), new_request_id=lambda: f"req{next(numbers)}"))
     return app, acts
 
 
@@ -161,26 +139,13 @@ class Shelf:
 async def make_office(aiohttp_client, *, count=2, **more) -> Office:
     """Return an office with a delivery whose task is dead, and *count* - 1 whose task is delivered."""
     clock, store, sink = Clock(), MemoryStore(), ScriptedSink(script=[SinkRejected("never")])
-    samples, names = await fill(store, clock, sink, count=count)
+    deliveries = samples(count)
+    names = await fill(store, clock, sink, deliveries)
 
     async def read(query):
         return query(Shelf(store))
 
     app, acts = make_application(store, read, clock, **more)
-    office = Office(await aiohttp_client(app), store, clock, acts, [one.body for one in samples], names)
+    office = Office(await aiohttp_client(app), store, clock, acts, [one.body for one in deliveries], names)
     assert office.states()[:2] == ["dead", "delivered"]
     return office
-
-
-async def fill(store, clock, sink, *, count=2):
-    """Admit and forward *count* deliveries of two records each; return them, and their ids."""
-    intake, fanout = make_intake(store, now_ms=clock), make_fanout(store, ["drop"], now_ms=clock)
-    dispatcher = make_dispatcher(store, {"drop": Outlet(sink, POLICY)}, now_ms=clock)
-    samples = [delivery(records=2, serial=serial) for serial in range(1, count + 1)]
-    names = []
-    for one in samples:
-        names.append((await admit(intake, one)).delivery_id)
-        assert await fanout.run_once()
-        for task in (await store.claim("drop", POLICY, now_ms=clock(), limit=10)).tasks:
-            await dispatcher.attempt(task)
-    return samples, names

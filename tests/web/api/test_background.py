@@ -9,7 +9,8 @@ from stibgate.pipeline.bulk import RUNNING_MAX
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.stores.sqlite import SqliteStore
 from tests.pipeline.world import POLICY, Clock, ScriptedSink, make_dispatcher
-from tests.web.api.office import Office, fill, make_application, make_office
+from tests.web.api.office import Office, make_application, make_office
+from tests.web.backroom import fill, samples
 
 ALL = {"of": "tasks", "all": True, "background": True}
 
@@ -252,7 +253,7 @@ async def test_it_goes_on_after_a_restart(aiohttp_client, monkeypatch, tmp_path,
     """Whenever it is cut short, each is sent again exactly once, also what was taken meanwhile; its key finds it still."""
     house = House(tmp_path / "stibgate.db", aiohttp_client)
     office = await house.start()
-    _, names = await fill(house.store, house.clock, ScriptedSink(), count=5)
+    names = await fill(house.store, house.clock, ScriptedSink(), samples(5))
     gate = Gate(monkeypatch, house.store, "replay_page", through=done)
     asked, key = MEANT[meant](names), {"Idempotency-Key": "all-once-more"}
     _, begun = await office.answer("replays", asked, headers=key)

@@ -18,7 +18,8 @@ from stibgate.web.api import PREFIX, ROUTES
 from stibgate.web.api.openapi import document
 from tests.apart import apart, some
 from tests.pipeline.world import Clock, ScriptedSink
-from tests.web.api.office import bearer, fill, make_application
+from tests.web.api.office import bearer, make_application
+from tests.web.backroom import fill, samples
 
 EXAMPLES = 2
 
@@ -62,7 +63,7 @@ def test_every_call_is_described():
 async def running(path):
     """Serve an API over a SQLite store with something in it, on loopback, while the block runs."""
     clock, store = Clock(), SqliteStore(path, durability="normal")
-    _, names = await fill(store, clock, ScriptedSink(script=[SinkRejected("never")]), count=3)
+    names = await fill(store, clock, ScriptedSink(script=[SinkRejected("never")]), samples(3))
     app, acts = make_application(store, store.read, clock)
     _, task = store.ledger.tasks(TaskFilter(), limit=1)[0]
     async with serve(app) as url:

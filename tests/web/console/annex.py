@@ -1,7 +1,6 @@
 """A console over a store in memory that a test furnishes itself: settings, counts, refusals, sinks, jobs."""
 
 import asyncio
-from dataclasses import replace
 
 from aiohttp import DummyCookieJar, web
 
@@ -10,12 +9,12 @@ from stibgate.domain.access import grant
 from stibgate.domain.rejection import Evidence, Finding, Rejections
 from stibgate.domain.stats import HOUR_MS
 from stibgate.log.rendering import as_json
-from stibgate.pipeline.operations import Operations
 from stibgate.stores.memory import MemoryStore
 from stibgate.web.console import Console, ConsoleParts
 from stibgate.web.live import Feed, LiveStream
-from tests.pipeline.world import Clock, ids, to_sinks
-from tests.web.console.office import NOT_RELOADED, TOKENS, Office, access_of, acts_of
+from tests.pipeline.world import Clock
+from tests.web.backroom import access_of, acts_of
+from tests.web.console.office import NOT_RELOADED, TOKENS, Office
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLDER = "whsec_older9r8GKYqrTwjUPD8ILPZIo2LaLaS"
@@ -47,9 +46,9 @@ class Shelf(MemoryStore):
 class Annex(Office):
     """The console, its store, its feed, and the clock that all live by."""
 
-    def __init__(self, client, store, clock, feed, settings, operations):
+    def __init__(self, client, store, clock, feed, settings):
         self.client, self.store, self.clock, self.feed = client, store, clock, feed
-        self.settings, self.operations = settings, operations
+        self.settings = settings
         self.reading = NOT_RELOADED
         self.findings = []
 
@@ -73,13 +72,10 @@ async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
         return annex.findings
 
     grants = [grant(f"{role}-person", role, token) for role, token in TOKENS.items()]
-    operations = Operations(
-        store, read, to_sinks("drop"), tuple(valid.sinks), now_ms=clock, new_id=ids("new"), wake=lambda: None
-    )
     parts = ConsoleParts(
         settings=lambda: valid,
         read=read,
-        acts=replace(acts_of(store, operations, clock), look=look),
+        acts=acts_of(store, read, clock, look, valid.sinks),
         access=access_of(grants, clock),
         ready=lambda: {"store": "ok"},
         now_ms=clock,
@@ -89,7 +85,7 @@ async def make_annex(aiohttp_client, settings=SETTINGS) -> Annex:
     app = web.Application()
     Console(parts).add_to(app)
     client = await aiohttp_client(app, cookie_jar=DummyCookieJar())
-    annex = Annex(client, store, clock, feed, valid, operations)
+    annex = Annex(client, store, clock, feed, valid)
     return annex
 
 

@@ -22,10 +22,10 @@ async def annex(aiohttp_client):
 @pytest.fixture
 async def empty_office(aiohttp_client):
     """Return a console with nothing in its store."""
-    return await make_office(aiohttp_client, samples=())
+    return await make_office(aiohttp_client, deliveries=())
 
 
 @pytest.fixture
 async def crowd(aiohttp_client):
     """Return a console with more deliveries than a page holds."""
-    return await make_office(aiohttp_client, samples=[delivery(records=1, serial=serial) for serial in range(120)])
+    return await make_office(aiohttp_client, deliveries=[delivery(records=1, serial=serial) for serial in range(120)])

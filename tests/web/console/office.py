@@ -18,29 +18,12 @@ from stibgate.domain.access import Role, grant
 from stibgate.errors import SinkRejected
 from stibgate.log.rendering import as_json
 from stibgate.pipeline.acts import Acts
-from stibgate.pipeline.audit import Auditor
-from stibgate.pipeline.bulk import Bulks
-from stibgate.pipeline.dispatch import Outlet
-from stibgate.pipeline.operations import Operations
 from stibgate.stores import AuditFilter, TaskFilter
 from stibgate.stores.memory import MemoryStore
-from stibgate.web.access import Access
 from stibgate.web.console import Console, ConsoleParts
 from stibgate.web.live import Feed, LiveStream
-from stibgate.web.proxies import Proxies
-from stibgate.web.throttle import Throttle
-from tests.pipeline.world import (
-    POLICY,
-    Clock,
-    ScriptedSink,
-    admit,
-    delivery,
-    ids,
-    make_dispatcher,
-    make_fanout,
-    make_intake,
-    to_sinks,
-)
+from tests.pipeline.world import Clock, ScriptedSink
+from tests.web.backroom import access_of, acts_of, fill, samples
 
 TOKENS = {role: f"console-token-of-the-{role}-0123456789abcdef" for role in Role}
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
@@ -161,48 +144,25 @@ def make_parts(**given) -> ConsoleParts:
     return ConsoleParts(**{**usual, **known, **given})
 
 
-def access_of(grants, clock) -> Access:
-    """Return a door that knows *grants*."""
-    return Access(lambda: grants, "127.0.0.1", lambda: (), Proxies(()), Throttle(clock))
+MORNING = samples()
 
 
-def acts_of(store, operations, clock) -> Acts:
-    """Return what people can do, with the audit in *store*."""
-    auditor = Auditor(store, clock)
-
-    async def look(sink):
-        return ()
-
-    return Acts(operations, auditor, Bulks(operations, store, auditor, ids("rpl")), look)
-
-
-MORNING = (delivery(records=2, serial=1), delivery(records=2, serial=2))
-
-
-async def make_office(aiohttp_client, *, samples=MORNING) -> Office:
-    """Return a console with the deliveries of *samples*; of the first one the sink takes nothing."""
+async def make_office(aiohttp_client, *, deliveries=MORNING) -> Office:
+    """Return a console with *deliveries*; of the first one the sink takes nothing."""
     clock, store, sink = Clock(), MemoryStore(), ScriptedSink(script=[SinkRejected("the sink said no")])
-    intake, fanout = make_intake(store, now_ms=clock), make_fanout(store, ["drop"], now_ms=clock)
-    dispatcher = make_dispatcher(store, {"drop": Outlet(sink, POLICY)}, now_ms=clock)
-    names = []
-    for one in samples:
-        names.append((await admit(intake, one)).delivery_id)
-        while await fanout.run_once():
-            pass
-        for task in (await store.claim("drop", POLICY, now_ms=clock(), limit=10)).tasks:
-            await dispatcher.attempt(task)
+    names = await fill(store, clock, sink, deliveries)
 
     async def read(query):
         return query(store)
 
-    operations = Operations(
-        store, read, to_sinks("drop"), ("drop", "crm"), now_ms=clock, new_id=ids("new"), wake=lambda: None
-    )
-    acts = acts_of(store, operations, clock)
+    async def look(sink):
+        return ()
+
+    acts = acts_of(store, read, clock, look)
     grants = [grant(f"{role}-person", role, token) for role, token in TOKENS.items()]
     app = web.Application()
     feed = Feed(encode=as_json, run="test", clock_s=asyncio.get_running_loop().time)
     live = LiveStream(feed, lambda: {"source": ["push", "jobs"], "sink": ["drop", "crm"]})
     Console(make_parts(read=read, acts=acts, access=access_of(grants, clock), now_ms=clock, live=live)).add_to(app)
     client = await aiohttp_client(app, cookie_jar=DummyCookieJar())
-    return Office(app, client, store, clock, acts, names, [one.body for one in samples], grants)
+    return Office(app, client, store, clock, acts, names, [one.body for one in deliveries], grants)

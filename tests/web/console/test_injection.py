@@ -62,7 +62,7 @@ def _ours(url):
 
 @pytest.fixture
 async def attacked(aiohttp_client):
-    return await make_office(aiohttp_client, samples=[hostile()])
+    return await make_office(aiohttp_client, deliveries=[hostile()])
 
 
 async def test_no_position_runs_anything(attacked):
@@ -112,7 +112,7 @@ async def test_no_cell_is_a_formula(aiohttp_client, first):
     """An id that a sender chose is text in a spreadsheet, whatever it begins with."""
     usual = delivery()
     body = {**json.loads(usual.body), "partner_customer_id": f"{first}HYPERLINK(1)", "search_id": f'{first}"x",\r\ny'}
-    office = await make_office(aiohttp_client, samples=[Sample(json.dumps(body).encode(), usual.headers)])
+    office = await make_office(aiohttp_client, deliveries=[Sample(json.dumps(body).encode(), usual.headers)])
     page = await (await office.login(Role.VIEWER)).open("/deliveries.csv")
     (row,) = csv.DictReader(io.StringIO(page.text, newline=""))
     assert row["partner_customer_id"] == f"'{first}HYPERLINK(1)"
