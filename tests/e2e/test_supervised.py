@@ -25,7 +25,13 @@ for number in range(len(inherited)):
     os.dup2(100 + number, 3 + number, inheritable=True)
     os.close(100 + number)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(inherited)), "LISTEN_FDNAMES": names}
-os.execv(sys.executable, [sys.executable, "-m", "stibgate", *sys.argv[3:]])
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[3], *sys.argv[4:]])
+"""
+PATIENT = """
+from stibgate.app import listeners
+from stibgate.cli import main
+listeners.HANDED_BACK_S = 60  # whoever is silent until the very end may be slow besides
+main()
 """
 
 
@@ -93,7 +99,7 @@ def listening(address):
 
 def activated(config, *sockets, names):
     numbers = ",".join(str(one.fileno()) for one in sockets)
-    return Gateway(config, launcher=(sys.executable, "-S", "-c", LAUNCH, numbers, names), sockets=sockets)
+    return Gateway(config, launcher=(sys.executable, "-S", "-c", LAUNCH, numbers, names, PATIENT), sockets=sockets)
 
 
 def posted(body):
