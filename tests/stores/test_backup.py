@@ -188,6 +188,16 @@ def test_the_copy_takes_the_stores_place(store, copy):
     assert not store.samefile(aside)
 
 
+def test_what_was_set_aside_before_stays(store, copy):
+    """Two restores within a second would keep two stores under one name: the second one does nothing, and says so."""
+    aside = store.with_name("aside.db")
+    restore(store, copy, aside=aside)
+    there = beside(store)
+    with pytest.raises(StoreError, match=r"aside\.db exists already"):
+        restore(store, copy, aside=aside)
+    assert (beside(store), names(aside)) == (there, {"d1", "d2", "d3"})
+
+
 def test_the_audit_says_that_it_went_back(store, copy):
     """A restored store knows who put it back and what came with it, in the chain that `db check` holds."""
     note = AuditEntry(NOW_MS + 1, "dana", Role.ADMIN, Action.RESTORE)

@@ -257,6 +257,10 @@ def _set_aside(store: Path, aside: Path) -> Path | None:
 
     A second name and not another one: so the store's name leads to a whole database until the rename that follows.
     """
+    if aside.exists():
+        raise StoreError(
+            f"{aside} exists already", hint="Nothing was changed. Try again in a second: its name will be another."
+        )
     try:
         if store.exists():
             fold(store)
