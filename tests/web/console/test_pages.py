@@ -117,6 +117,20 @@ async def test_a_body_is_revealed_as_it_came(office):
     assert [line.entry.detail["what"] for line in office.audit() if line.entry.target] == ["file", "body"]
 
 
+async def test_a_delivery_that_comes_all_day(annex):
+    """The page tells how it began and how it ended, how often it came, and where all of it stands; no more than that."""
+    intake = make_intake(annex.store, now_ms=annex.clock)
+    name = (await admit(intake, delivery())).delivery_id
+    for _ in range(250):
+        annex.clock.advance(1)
+        await admit(intake, delivery())
+    page = await (await annex.login(Role.VIEWER)).open(f"/deliveries/{name}")
+    assert "came 250 times more" in page.words
+    assert f"52 lines left out: stibgate explain {name} tells them all" in page.words
+    assert page.text.count("<li>") < 250
+    assert page.text.count("<dt>Came again</dt>") == 20
+
+
 def test_a_body_is_shown_about_as_long_as_it_came():
     """JSON that people wrote has lines of its own; what is deep, and would fill the page with spaces, stays as it came."""
     assert _text(b'{"a": [1, "\xc3\xa9"]}') == ('{\n  "a": [\n    1,\n    "\u00e9"\n  ]\n}', True)

@@ -21,6 +21,9 @@ from stibgate.web.console.page import ConsoleParts, Page, Visit, missing
 PEOPLE = 25
 """Records on a page."""
 REFUSED_MAX = 50
+STORY_ENDS = 100
+"""Of a longer story only so many lines of its beginning and of its end are told: a sender may come again all day."""
+SEEN_MAX = 20
 BODY_SHOWN_BYTES = 64 * 1024
 INDENTED_CHARS_MAX = 8 * BODY_SHOWN_BYTES
 
@@ -45,6 +48,8 @@ class DeliveryView:
 
     Attributes:
         shape: As the contract shows it.
+        story: What happened; without its middle when it is long.
+        untold: How many lines that middle has.
         people: The records of this part of the page, masked unless they were revealed.
         body: The raw body, when it was revealed: as text, and whether that is all of it.
     """
@@ -52,6 +57,7 @@ class DeliveryView:
     delivery: StoredDelivery
     shape: Mapping[str, Any]
     story: Sequence[Line]
+    untold: int
     tasks: Sequence[TaskView]
     people: Sequence[Person]
     body: tuple[str, bool] | None = None
@@ -112,6 +118,8 @@ class DeliveryPage:
             view=view,
             one=delivery,
             columns=SHOWN,
+            story_ends=STORY_ENDS,
+            seen_max=SEEN_MAX,
             ENDS=ENDS,
             offset=offset,
             step=PEOPLE,
@@ -123,10 +131,13 @@ class DeliveryPage:
 def _look(ledger: Ledger, *, delivery: StoredDelivery, offset: int, revealed: frozenset[str]) -> DeliveryView:
     shape = describe_delivery(ledger, delivery)
     records = ledger.records(delivery.delivery_id, first=offset, limit=PEOPLE)
+    story = story_of_delivery(ledger, delivery)
+    untold = max(0, len(story) - 2 * STORY_ENDS)
     return DeliveryView(
         delivery,
         shape,
-        story_of_delivery(ledger, delivery),
+        [*story[:STORY_ENDS], *story[STORY_ENDS + untold :]],
+        untold,
         [TaskView(row, ledger.attempts(row["task_id"]), row["refused"][:REFUSED_MAX]) for row in shape["tasks"]],
         [person_of(record, revealed="records" in revealed) for record in records],
         _text(ledger.body(delivery.delivery_id) or b"") if "body" in revealed else None,
