@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from stibgate.stores import AuditFilter
+from stibgate.stores.ledger import open_ledger
 from tests.e2e.gateway import SECRET, Gateway, configure, until
 
 pytestmark = pytest.mark.e2e
@@ -38,6 +40,10 @@ def test_unpin(tmp_path):
         assert gateway.stop() == 0
     assert gateway.run("sources", "unpin", "found").code == 0
     assert pinned() is None
+    ledger = open_ledger(tmp_path / "data/stibgate.db")
+    (line,) = ledger.audit(AuditFilter(), limit=None)
+    ledger.close()
+    assert (line.entry.action, line.entry.target, line.entry.detail) == ("unpin", "found", {"changed": True})
     with gateway:
         assert trigger("sha256_hex") == 0
         assert gateway.stop() == 0

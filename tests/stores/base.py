@@ -95,7 +95,7 @@ class StoreLaws:
         """Return the task of a new delivery that has come to *state*; of a partial one record 0 was refused."""
         if state == "cancelled":
             await self.add(store, number, *names, **fields)
-            assert await store.cancel(f"d{number}/crm", now_ms=NOW_MS, by="me")
+            assert await store.cancel([f"d{number}/crm"], now_ms=NOW_MS, by="me")
             return self.ledger.task(f"d{number}/crm")
         task = await self.leased(store, number, *names, **fields)
         count = len(self.ledger.positions(task.task_id))

@@ -71,7 +71,7 @@ class BillLaws(StoreLaws):
         assert self.counts() == (2, 2, 2, 0, 0)
         await store.replay_task("d1/crm", replay(NOW_MS + HOUR_MS, forced=True))
         assert self.counts() == (2, 2, 0, 2, 0)
-        await store.cancel("d1/crm", now_ms=NOW_MS, by="me")
+        await store.cancel(["d1/crm"], now_ms=NOW_MS, by="me")
         assert self.counts() == (2, 2, 0, 0, 2)
 
     async def test_dead(self, store):

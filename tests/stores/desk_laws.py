@@ -284,13 +284,13 @@ class ReplayLaws(StoreLaws):
             await self.add(store)
         if state == "paused":
             await store.pause("crm", now_ms=NOW_MS, by="me")
-        assert await store.cancel("d1/crm", now_ms=LATER_MS, by="Zoë") is True
+        assert await store.cancel(["d1/crm"], now_ms=LATER_MS, by="Zoë") == ["d1/crm"]
         task = self.ledger.task("d1/crm")
         assert (task.state, task.next_attempt_at_ms, task.updated_at_ms) == (TaskState.CANCELLED, None, LATER_MS)
         said = f"; the last error was: it is {state}" if state in {"waiting", "dead"} else ""
         assert task.error == f"cancelled by Zoë{said}"
         assert self.ledger.delivery("d1").state is DeliveryState.DONE
-        assert await store.cancel("d1/crm", now_ms=LATER_MS, by="me") is False
+        assert await store.cancel(["d1/crm"], now_ms=LATER_MS, by="me") == []
         await store.resume("crm", now_ms=LATER_MS)
         assert await self.claim(store, at_ms=LATER_MS) == []
 
@@ -299,15 +299,15 @@ class ReplayLaws(StoreLaws):
         """What is under way or over, and what does not exist, is not cancelled."""
         await (self.leased(store) if state == "leased" else self.end(store, 1, state))
         before = snapshot(self.ledger)
-        assert await store.cancel("d1/crm", now_ms=LATER_MS, by="me") is False
-        assert await store.cancel("nobody", now_ms=LATER_MS, by="me") is False
+        assert await store.cancel(["d1/crm"], now_ms=LATER_MS, by="me") == []
+        assert await store.cancel(["nobody"], now_ms=LATER_MS, by="me") == []
         assert snapshot(self.ledger) == before
 
     async def test_cancel_keeps_what_was_answered(self, store):
         """Answers of earlier attempts outlive a cancel, and a replay leaves them out."""
         task = await self.leased(store)
         await self.settle(store, task, Signal.UNAVAILABLE, outcomes=created(1))
-        await store.cancel("d1/crm", now_ms=LATER_MS, by="me")
+        await store.cancel(["d1/crm"], now_ms=LATER_MS, by="me")
         assert self.kinds("d1/crm") == [(1, "created")]
         await store.replay_task("d1/crm", replay(LATER_MS))
         (task,) = await self.claim(store, at_ms=LATER_MS)

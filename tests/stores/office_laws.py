@@ -3,17 +3,28 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from stibgate.domain.access import Role
 from stibgate.domain.audit import BEGINNING, Action, AuditEntry, broken_in, chained
 from stibgate.domain.circuit import CircuitState
 from stibgate.domain.task import Signal
-from stibgate.stores import AuditFilter, Call, CallState, KnownCall
-from tests.stores.base import StoreLaws
-from tests.stores.world import HOUR_MS, NOW_MS, PATIENT
+from stibgate.stores import AuditFilter, Call, CallState, KnownCall, ReplayResult, Step
+from tests.stores.base import StoreLaws, replay
+from tests.stores.world import HOUR_MS, NOW_MS, PATIENT, snapshot
 
 ENTRY = AuditEntry(NOW_MS, "dana", Role.OPERATOR, Action.REPLAY, "d1", {"records": 2, "dry_run": False}, "127.0.0.1")
 ASKED = Call("dana", "key-1", b"a" * 32)
 EVERYTHING = AuditFilter()
+STEP = Step("d2", ReplayResult.REPLAYED, task_id="d2/crm")
+ACTS = {
+    "pause": lambda store, note: store.pause("crm", now_ms=NOW_MS + 200, by="dana", note=note),
+    "resume": lambda store, note: store.resume("drop", now_ms=NOW_MS + 200, note=note),
+    "reset": lambda store, note: store.reset("crm", now_ms=NOW_MS + 200, note=note),
+    "cancel": lambda store, note: store.cancel(["d1/drop", "d2/crm", "d9"], now_ms=NOW_MS + 200, by="dana", note=note),
+    "replay": lambda store, note: store.replay([STEP], replay(), note),
+}
+"""What operators do, each with its line in the audit."""
 
 
 class OfficeLaws(StoreLaws):
@@ -62,6 +73,35 @@ class OfficeLaws(StoreLaws):
         await store.forget_call(ASKED)
         await store.forget_running_calls()
         assert (await store.begin_call(ASKED, now_ms=NOW_MS)).state is CallState.ANSWERED
+
+    @pytest.mark.parametrize("act", ACTS)
+    async def test_an_act_and_its_line_are_one(self, store, act):
+        """With an act comes the line that says what it came to, after a restart too; without its line nothing is done."""
+        wanted = await self.before_acts(store)
+
+        def broken(_):
+            raise ValueError("no line")
+
+        before = snapshot(self.ledger)
+        with pytest.raises(ValueError, match="no line"):
+            await ACTS[act](store, broken)
+        assert snapshot(self.ledger) == before
+        assert not self.ledger.audit(EVERYTHING, limit=None)
+        came_to = await ACTS[act](store, lambda result: replace(ENTRY, detail={"result": repr(result)}))
+        store = await self.reopen()
+        assert snapshot(self.ledger) != before
+        (line,) = self.ledger.audit(EVERYTHING, limit=None)
+        assert came_to == wanted.get(act, True)
+        assert line.entry.detail == {"result": repr(came_to)}
+
+    async def before_acts(self, store):
+        """Leave `crm` with a dead task and an open breaker and `drop` paused; return what the acts come to, but for true."""
+        await self.add(store, 1, sinks=("drop",))
+        await store.pause("drop", now_ms=NOW_MS, by="dana")
+        task = await self.leased(store, 2)
+        impatient = replace(PATIENT, circuit=replace(PATIENT.circuit, failures=1))
+        await self.settle(store, task, Signal.EXHAUSTED, outcomes=[], policy=impatient)
+        return {"replay": [ReplayResult.REPLAYED], "cancel": ["d1/drop", "d2/crm"]}
 
     async def test_reset(self, store):
         """A reset closes the breaker and leaves a pause as it is; of a closed one nothing changes."""

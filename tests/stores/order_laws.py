@@ -60,7 +60,7 @@ class OrderLaws(StoreLaws):
         await self.end(store, 1, "waiting", "ann")
         await self.add(store, 2, "ann")
         assert await self.names(store) == []
-        assert await store.cancel("d1/crm", now_ms=NOW_MS, by="me")
+        assert await store.cancel(["d1/crm"], now_ms=NOW_MS, by="me")
         assert await self.names(store) == ["d2"]
 
     async def test_a_task_given_up_lets_go(self, store):

@@ -222,7 +222,7 @@ class Scheduler(Stores):
     @rule(choice=st.integers(0, 99))
     def cancel(self, choice):
         task = self.tasks()[choice % len(self.tasks())]
-        self.both(lambda store: store.cancel(task.task_id, now_ms=self.now_ms, by="me"))
+        self.both(lambda store: store.cancel([task.task_id], now_ms=self.now_ms, by="me"))
 
     @precondition(lambda self: self.count)
     @rule(choice=st.integers(0, 99), sink=st.sampled_from(SINKS))

@@ -5,6 +5,8 @@ Here is what commands do with a store of their own; it imports no listener, so t
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from stibgate.stores.connection import open_writer, sqlite_version
 from stibgate.stores.ledger import open_ledger
 from stibgate.stores.lock import InstanceLock
 from stibgate.stores.migrations import migrate
+from stibgate.stores.office import noted
 from stibgate.stores.statements import unpin
 
 __all__ = [
@@ -89,8 +92,8 @@ def restore_store(settings: Settings, file: Path, actor: Actor, *, dry_run: bool
     return restore(store, file, aside=aside, note=note, dry_run=dry_run)
 
 
-def unpin_source(settings: Settings, source: str) -> bool:
-    """Forget the scheme that was pinned for *source*; return whether there was one.
+def unpin_source(settings: Settings, source: str, actor: Actor) -> bool:
+    """Forget the scheme that was pinned for *source*, and note who did; return whether there was one.
 
     Raises:
         StoreLocked: A service is running on it.
@@ -98,7 +101,11 @@ def unpin_source(settings: Settings, source: str) -> bool:
     """
     with _offline(settings) as database:
         migrate(database)
-        return unpin(database, source)
+        line = AuditEntry(now_ms(), actor.principal.name, actor.principal.role, Action.UNPIN, source)
+        act = noted(partial(unpin, source=source), lambda changed: replace(line, detail={"changed": changed}))
+        with database.conn:  # commits, or undoes both
+            database.conn.execute("BEGIN IMMEDIATE")
+            return act(database)
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def unpin(*, name: str, config: Path | None) -> None:
     The next delivery that verifies pins again. The service must be stopped.
     """
     from stibgate.app import unpin_source
+    from stibgate.cli.operate import actor
     from stibgate.config import load
 
     settings = load(config).settings
@@ -51,4 +52,4 @@ def unpin(*, name: str, config: Path | None) -> None:
         raise UsageError(
             f"there is no source {name!r}", hint=f"The configuration has {', '.join(settings.sources) or 'none'}."
         )
-    click.echo(f"unpinned {name}" if unpin_source(settings, name) else f"nothing was pinned for {name}")
+    click.echo(f"unpinned {name}" if unpin_source(settings, name, actor()) else f"nothing was pinned for {name}")

@@ -18,6 +18,7 @@ class Action(StrEnum):
     REPLAY = "replay"
     REPLAY_STARTED = "replay_started"
     CANCEL = "cancel"
+    CANCEL_STARTED = "cancel_started"
     PAUSE = "pause"
     RESUME = "resume"
     RESET = "reset"
@@ -28,6 +29,7 @@ class Action(StrEnum):
     JOBS_SUBMIT = "jobs_submit"
     JOBS_RECONCILE = "jobs_reconcile"
     JOBS_RESOLVE = "jobs_resolve"
+    UNPIN = "unpin"
     RESTORE = "restore"
 
 

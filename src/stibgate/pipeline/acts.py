@@ -1,18 +1,19 @@
 """What people do, each with its line in the audit: the one way in for the admin API, the console and commands.
 
-A line about something that changed is written after it, before anybody hears of it; one about something that is shown
-is written before it is shown. Trying a thing out leaves no line.
+A line about something that changed is in the same transaction, so that there is none without the other. What takes
+several has a line with the first, that it has begun, and one with the last. A line about something that is shown is
+written before it is shown. Trying a thing out leaves no line.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from stibgate.domain.audit import Action, Actor, AuditEntry
-from stibgate.pipeline.audit import Auditor
+from stibgate.pipeline.audit import Auditor, Lines
 from stibgate.pipeline.bulk import Bulks
 from stibgate.pipeline.operations import Operations
 from stibgate.sinks import Finding
-from stibgate.stores import Bulk, DeliveryFilter, Report, Selection
+from stibgate.stores import Bulk, DeliveryFilter, Note, Report, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,8 @@ class Acts:
 
     async def replay(self, actor: Actor, selection: Selection, *, forced: bool, dry_run: bool) -> Report:
         """Send what *selection* names again; return what was done."""
-        report = await self.operations.replay(selection, forced=forced, by=actor.called, dry_run=dry_run)
-        if not dry_run:
-            await self._told(actor, Action.REPLAY, selection, report, forced=forced)
-        return report
+        lines = None if dry_run else self._lines(actor, Action.REPLAY, selection, forced=forced)
+        return await self.operations.replay(selection, forced=forced, by=actor.called, dry_run=dry_run, lines=lines)
 
     async def start_replay(
         self, actor: Actor, selection: Selection, *, forced: bool, asked_as: bytes | None = None
@@ -64,27 +63,28 @@ class Acts:
 
     async def cancel(self, actor: Actor, selection: Selection, *, dry_run: bool) -> Report:
         """End what *selection* names and nobody works on; return what was done."""
-        report = await self.operations.cancel(selection, by=actor.called, dry_run=dry_run)
-        if not dry_run:
-            await self._told(actor, Action.CANCEL, selection, report)
-        return report
+        lines = None if dry_run else self._lines(actor, Action.CANCEL, selection)
+        return await self.operations.cancel(selection, by=actor.called, dry_run=dry_run, lines=lines)
 
     async def pause(self, actor: Actor, sink: str) -> bool:
         """Start no more attempts at *sink*; return whether that changed anything."""
-        changed = await self.operations.pause(sink, by=actor.called)
-        await self.auditor.note(actor, Action.PAUSE, sink, changed=changed)
+        line = self._changed(actor, Action.PAUSE, sink)
+        changed = await self.operations.pause(sink, by=actor.called, note=line)
+        self.auditor.tell(line(changed))
         return changed
 
     async def resume(self, actor: Actor, sink: str) -> bool:
         """Go on with *sink* at once; return whether anything kept it."""
-        changed = await self.operations.resume(sink)
-        await self.auditor.note(actor, Action.RESUME, sink, changed=changed)
+        line = self._changed(actor, Action.RESUME, sink)
+        changed = await self.operations.resume(sink, note=line)
+        self.auditor.tell(line(changed))
         return changed
 
     async def reset(self, actor: Actor, sink: str) -> bool:
         """Close the breaker of *sink*, and leave it paused if it is; return whether it was open."""
-        changed = await self.operations.reset(sink)
-        await self.auditor.note(actor, Action.RESET, sink, changed=changed)
+        line = self._changed(actor, Action.RESET, sink)
+        changed = await self.operations.reset(sink, note=line)
+        self.auditor.tell(line(changed))
         return changed
 
     async def test(self, actor: Actor, sink: str) -> Sequence[Finding]:
@@ -98,17 +98,24 @@ class Acts:
         """Write down that *actor* sees personal data of a delivery: its `body` or its `records`."""
         await self.auditor.note(actor, Action.PII_REVEALED, delivery_id, what=what)
 
-    async def _told(
-        self, actor: Actor, action: Action, selection: Selection, report: Report, *, forced: bool = False
-    ) -> None:
-        # What is not known by us could be anything, a person's address too.
-        unknown = set(report.unknown)
-        known = [one for one in selection.ids if one not in unknown]
-        target = known[0] if len(known) == 1 else None
-        counts = {f"count_{name}": count for name, count in report.results.items()}
-        await self.auditor.note(
-            actor, action, target, **_asked(selection), records=report.records, all=forced, **counts
-        )  # fmt: skip
+    def _changed(self, actor: Actor, action: Action, sink: str) -> Note[bool]:
+        return lambda changed: self.auditor.entry(actor, action, sink, changed=changed)
+
+    def _lines(self, actor: Actor, action: Action, selection: Selection, *, forced: bool = False) -> Lines:
+        asked = _asked(selection)
+
+        def ended(report: Report) -> AuditEntry:
+            # What is not known by us could be anything, a person's address too.
+            unknown = set(report.unknown)
+            known = [one for one in selection.ids if one not in unknown]
+            target = known[0] if len(known) == 1 else None
+            counts = {f"count_{name}": count for name, count in report.results.items()}
+            return self.auditor.entry(actor, action, target, **asked, records=report.records, all=forced, **counts)
+
+        return Lines(self.auditor.entry(actor, _BEGUN[action], None, **asked, all=forced), ended, self.auditor.tell)
+
+
+_BEGUN = {Action.REPLAY: Action.REPLAY_STARTED, Action.CANCEL: Action.CANCEL_STARTED}
 
 
 def _asked(selection: Selection) -> dict[str, int | str]:

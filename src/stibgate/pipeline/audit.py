@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
 from stibgate.domain.audit import Action, Actor, AuditEntry
-from stibgate.stores import Office
+from stibgate.stores import Note, Office, Report
+
+T = TypeVar("T")
 
 log = structlog.get_logger("stibgate.audit")
 
@@ -16,6 +19,7 @@ _EVENTS = {
         ("audit.replay", Action.REPLAY),
         ("audit.replay_started", Action.REPLAY_STARTED),
         ("audit.cancel", Action.CANCEL),
+        ("audit.cancel_started", Action.CANCEL_STARTED),
         ("audit.pause", Action.PAUSE),
         ("audit.resume", Action.RESUME),
         ("audit.reset", Action.RESET),
@@ -26,6 +30,7 @@ _EVENTS = {
         ("audit.jobs_submit", Action.JOBS_SUBMIT),
         ("audit.jobs_reconcile", Action.JOBS_RECONCILE),
         ("audit.jobs_resolve", Action.JOBS_RESOLVE),
+        ("audit.unpin", Action.UNPIN),
         ("audit.restore", Action.RESTORE),
     )
 }
@@ -74,3 +79,24 @@ class Auditor:
             detail=dict(entry.detail) or None,
             client_ip=entry.client_ip,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines about an act that may take several transactions: each is written with the part of it that it tells of.
+
+    Attributes:
+        begun: That it has begun; with the first of several.
+        ended: Makes of all that was done the line that is written with the last, or the only one.
+        tell: Logs a line that was written.
+    """
+
+    begun: AuditEntry
+    ended: Callable[[Report], AuditEntry]
+    tell: Callable[[AuditEntry], None]
+
+    def note(self, after: Callable[[T], Report], *, first: bool, last: bool) -> Note[T] | None:
+        """Return what is written with a part, which leads to the report that *after* returns; None for nothing."""
+        if last:
+            return lambda came_to: self.ended(after(came_to))
+        return (lambda _: self.begun) if first else None

@@ -8,7 +8,8 @@ nothing changes, so none is skipped or met twice, and what comes meanwhile is no
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
@@ -22,6 +23,7 @@ from stibgate.domain.record import lookup_hash
 from stibgate.domain.routing import Router
 from stibgate.domain.task import Task, TaskState
 from stibgate.errors import UsageError
+from stibgate.pipeline.audit import Lines
 from stibgate.pipeline.fanout import provenance_of
 from stibgate.stores import (
     CHUNK_RECORDS,
@@ -29,6 +31,7 @@ from stibgate.stores import (
     Desk,
     Ledger,
     NewTask,
+    Note,
     Page,
     Replay,
     ReplayResult,
@@ -103,16 +106,27 @@ class Operations:
     wake: Callable[[], None]
     observe: Observe = unobserved
 
-    async def replay(self, selection: Selection, *, forced: bool, by: str, dry_run: bool) -> Report:
+    async def replay(
+        self, selection: Selection, *, forced: bool, by: str, dry_run: bool, lines: Lines | None = None
+    ) -> Report:
         """Send what *selection* names again; return what was done."""
         report = Report(dry_run)
-        async for page in self.pages(selection, forced=forced):
+        async for page, first, last in _with_ends(self.pages(selection, forced=forced), Page(None, 0, (), 0)):
+
+            def after(results: Sequence[ReplayResult], page: Page = page, before: Report = report) -> Report:
+                told = deepcopy(before)
+                told.add(page, results)
+                return told
+
             if dry_run:
-                report.add(page, [step.verdict for step in page.steps])
+                report = after([step.verdict for step in page.steps])
                 continue
-            results = await self.desk.replay(page.steps, Replay(self.now_ms(), by, forced))
-            report.add(page, results)
+            note = None if lines is None else lines.note(after, first=first, last=last)
+            results = await self.desk.replay(page.steps, Replay(self.now_ms(), by, forced), note)
+            report = after(results)
             self.tell(page, results, by=by)
+            if lines is not None and note is not None:
+                lines.tell(note(results))
         return report
 
     async def pages(self, selection: Selection, *, forced: bool, position: int | None = None) -> AsyncIterator[Page]:
@@ -164,55 +178,58 @@ class Operations:
                 break
         return total
 
-    async def cancel(self, selection: Selection, *, by: str, dry_run: bool) -> Report:
+    async def cancel(self, selection: Selection, *, by: str, dry_run: bool, lines: Lines | None = None) -> Report:
         """End what *selection* names and nobody works on; return what was done."""
         report = Report(dry_run)
-        async for met in self._met(selection, None):
-            for one in met:
-                report.results.update(one.others)
-                report.unknown += [] if one.unknown is None else [one.unknown]
-            for task in (thing for one in met for thing in one.things if isinstance(thing, Task)):
-                ended = task.state in CANCELLABLE and (
-                    dry_run or await self.desk.cancel(task.task_id, now_ms=self.now_ms(), by=by)
-                )
-                report.results["cancelled" if ended else str(task.state)] += 1
-                report.sinks[task.sink] += task.records if ended else 0
-                report.records += task.records if ended else 0
+        async for met, first, last in _with_ends(self._met(selection, None), ()):
+
+            def after(ended: Sequence[str], met: Sequence[_Met] = met, before: Report = report) -> Report:
+                return _without(before, met, frozenset(ended))
+
+            able = [task.task_id for task in _tasks(met) if task.state in CANCELLABLE]
+            if dry_run:
+                report = after(able)
+                continue
+            note = None if lines is None else lines.note(after, first=first, last=last)
+            ended = await self.desk.cancel(able, now_ms=self.now_ms(), by=by, note=note)
+            report = after(ended)
+            if lines is not None and note is not None:
+                lines.tell(note(ended))
         return report
 
-    async def pause(self, sink: str, *, by: str) -> bool:
+    async def pause(self, sink: str, *, by: str, note: Note[bool] | None = None) -> bool:
         """Lease no more tasks of *sink*; return False when it was paused already.
 
         Raises:
             UsageError: There is no such sink.
         """
         self.known(sink)
-        changed = await self.desk.pause(sink, now_ms=self.now_ms(), by=by)
+        changed = await self.desk.pause(sink, now_ms=self.now_ms(), by=by, note=note)
         if changed:
             log.warning("sink.paused", sink=sink, reason=by)
         return changed
 
-    async def resume(self, sink: str) -> bool:
+    async def resume(self, sink: str, *, note: Note[bool] | None = None) -> bool:
         """Go on with *sink* at once, its breaker closed; return False when nothing kept it.
 
         Raises:
             UsageError: There is no such sink.
         """
         self.known(sink)
-        changed = await self.desk.resume(sink, now_ms=self.now_ms())
+        changed = await self.desk.resume(sink, now_ms=self.now_ms(), note=note)
         if changed:
             log.info("sink.resumed", sink=sink)
             self.wake()
         return changed
 
-    async def reset(self, sink: str) -> bool:
+    async def reset(self, sink: str, *, note: Note[bool] | None = None) -> bool:
         """Close the breaker of *sink*, and leave it paused if it is; return False when it was closed.
 
         Raises:
             UsageError: There is no such sink.
         """
         self.known(sink)
-        changed = await self.desk.reset(sink, now_ms=self.now_ms())
+        changed = await self.desk.reset(sink, now_ms=self.now_ms(), note=note)
         if changed:
             log.info("sink.circuit_closed", sink=sink, reason="reset")
             self.observe(CircuitMoved(sink, CircuitState.CLOSED))
@@ -290,6 +307,35 @@ class Operations:
         pending = len(owed - done)
         verdict = ReplayResult.REPLAYED if pending else ReplayResult.NOTHING_LEFT
         return Step(task.delivery_id, verdict, pending, task.sink, task.task_id, positions=positions)
+
+
+async def _with_ends(parts: AsyncIterator[T], nothing: T) -> AsyncIterator[tuple[T, bool, bool]]:
+    """Yield each of *parts*, whether it is the first, and whether it is the last; *nothing* where there is none."""
+    held, first = nothing, True
+    async for part in parts:
+        if held is not nothing:
+            yield held, first, False
+            first = False
+        held = part
+    yield held, first, True
+
+
+def _tasks(met: Sequence[_Met]) -> Sequence[Task]:
+    return [thing for one in met for thing in one.things if isinstance(thing, Task)]
+
+
+def _without(report: Report, met: Sequence[_Met], ended: Collection[str]) -> Report:
+    """Return *report* with what was met, of which *ended* does not wait any more."""
+    told = deepcopy(report)
+    for one in met:
+        told.results.update(one.others)
+        told.unknown += [] if one.unknown is None else [one.unknown]
+    for task in _tasks(met):
+        told.results["cancelled" if task.task_id in ended else str(task.state)] += 1
+        if task.task_id in ended:
+            told.sinks[task.sink] += task.records
+            told.records += task.records
+    return told
 
 
 def _cut(planned: Iterable[tuple[_Met, Sequence[Step]]], position: int | None) -> Iterator[Page]:

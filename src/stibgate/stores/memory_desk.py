@@ -88,8 +88,7 @@ class MemoryDesk(MemoryTasks):
             self._note(delivery_id, new.task_id, replay, "new", len(new.positions))
         return len(added)
 
-    async def cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
-        """End a task; see `stores.Desk.cancel`."""
+    def _cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
         task = self._tasks.get(task_id)
         if task is None or task.state not in {*DUE, TaskState.PAUSED, TaskState.DEAD}:
             return False
@@ -104,8 +103,7 @@ class MemoryDesk(MemoryTasks):
         self._finish_delivery(task.delivery_id)
         return True
 
-    async def pause(self, sink: str, *, now_ms: int, by: str) -> bool:
-        """Lease no more tasks of a sink; see `stores.Desk.pause`."""
+    def _pause(self, sink: str, *, now_ms: int, by: str) -> bool:
         state = self._sink(sink)
         if state.paused:
             return False
@@ -116,8 +114,7 @@ class MemoryDesk(MemoryTasks):
                 self._tasks[task.task_id] = replace(task, state=TaskState.PAUSED, updated_at_ms=now_ms)
         return True
 
-    async def resume(self, sink: str, *, now_ms: int) -> bool:
-        """Go on with a sink; see `stores.Desk.resume`."""
+    def _resume(self, sink: str, *, now_ms: int) -> bool:
         state = self._sink(sink)
         if not state.paused and state.circuit.closed:
             return False
@@ -134,8 +131,7 @@ class MemoryDesk(MemoryTasks):
                 )
         return True
 
-    async def reset(self, sink: str, *, now_ms: int) -> bool:
-        """Close a sink's breaker; see `stores.Desk.reset`."""
+    def _reset(self, sink: str, *, now_ms: int) -> bool:
         state = self._sink(sink)
         if state.circuit.closed:
             return False

@@ -1,8 +1,10 @@
 """Replays in the store in memory: pages, and those in the background."""
 
-from collections.abc import Sequence
-from copy import deepcopy
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from copy import copy, deepcopy
 from dataclasses import replace
+from typing import TypeVar
 
 from stibgate.domain.audit import AuditEntry
 from stibgate.stores import DeliveryFilter, Replay, ReplayResult
@@ -12,17 +14,62 @@ from stibgate.stores.memory_office import MemoryOffice
 from stibgate.stores.office import CALLS_KEPT_MS
 from stibgate.stores.replays import BULKS_KEPT, Bulk, BulkState, Page, Selection, Step
 
+T = TypeVar("T")
+
 
 class MemoryReplays(MemoryOffice):
-    """`ReplayBook`, and what is read of it, over a dictionary; single-threaded, so every call is one transaction."""
+    """`Desk` and `ReplayBook`, and what is read of them, over a dictionary; every call is one transaction."""
 
     def __init__(self) -> None:
         super().__init__()
         self._bulks: dict[str, tuple[Bulk, Selection]] = {}
 
-    async def replay(self, steps: Sequence[Step], replay: Replay) -> Sequence[ReplayResult]:
+    # -- Desk, each act with its line in the audit
+
+    async def replay(
+        self, steps: Sequence[Step], replay: Replay, note: Note[Sequence[ReplayResult]] | None = None
+    ) -> Sequence[ReplayResult]:
         """Send again what each step says; see `stores.Desk.replay`."""
-        return [await self._step(step, replay) for step in steps]
+        async with self._whole():
+            return await self._noted([await self._step(step, replay) for step in steps], note)
+
+    async def cancel(
+        self, task_ids: Sequence[str], *, now_ms: int, by: str, note: Note[Sequence[str]] | None = None
+    ) -> Sequence[str]:
+        """End tasks; see `stores.Desk.cancel`."""
+        async with self._whole():
+            ended = [task_id for task_id in task_ids if self._cancel(task_id, now_ms=now_ms, by=by)]
+            return await self._noted(ended, note)
+
+    async def pause(self, sink: str, *, now_ms: int, by: str, note: Note[bool] | None = None) -> bool:
+        """Lease no more tasks of a sink; see `stores.Desk.pause`."""
+        async with self._whole():
+            return await self._noted(self._pause(sink, now_ms=now_ms, by=by), note)
+
+    async def resume(self, sink: str, *, now_ms: int, note: Note[bool] | None = None) -> bool:
+        """Go on with a sink; see `stores.Desk.resume`."""
+        async with self._whole():
+            return await self._noted(self._resume(sink, now_ms=now_ms), note)
+
+    async def reset(self, sink: str, *, now_ms: int, note: Note[bool] | None = None) -> bool:
+        """Close a sink's breaker; see `stores.Desk.reset`."""
+        async with self._whole():
+            return await self._noted(self._reset(sink, now_ms=now_ms), note)
+
+    async def _noted(self, came_to: T, note: Note[T] | None) -> T:
+        if note is not None:
+            await self.append_audit(note(came_to))
+        return came_to
+
+    @asynccontextmanager
+    async def _whole(self) -> AsyncIterator[None]:
+        """Do all of the block or nothing."""
+        before = {name: copy(value) for name, value in vars(self).items()}
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before)
+            raise
 
     async def _step(self, step: Step, replay: Replay) -> ReplayResult:
         if step.verdict is not ReplayResult.REPLAYED:
@@ -34,6 +81,8 @@ class MemoryReplays(MemoryOffice):
             return ReplayResult.REPLAYED if added else ReplayResult.ON_THE_WAY
         return await self.replay_delivery(step.delivery_id, replay)
 
+    # -- ReplayBook
+
     async def begin_replay(self, bulk: Bulk, selection: Selection, note: AuditEntry) -> Bulk:
         """Keep a replay that begins; see `stores.ReplayBook.begin_replay`."""
         oldest_ms = bulk.started_at_ms - CALLS_KEPT_MS
@@ -43,10 +92,11 @@ class MemoryReplays(MemoryOffice):
         to_document(selection)
         latest = len(self._deliveries if isinstance(selection.where, DeliveryFilter) else self._tasks)
         begun = replace(deepcopy(bulk), position=0 if selection.ids else latest + 1)
-        self._bulks[bulk.replay_id] = begun, selection
-        for old in [one for one, _ in self._bulks.values() if one.ended][:-BULKS_KEPT]:
-            del self._bulks[old.replay_id]
-        await self.append_audit(note)
+        async with self._whole():
+            self._bulks[bulk.replay_id] = begun, selection
+            for old in [one for one, _ in self._bulks.values() if one.ended][:-BULKS_KEPT]:
+                del self._bulks[old.replay_id]
+            await self.append_audit(note)
         return deepcopy(begun)
 
     async def replay_counted(self, replay_id: str, total: int) -> None:

@@ -1,11 +1,15 @@
 """The audit, and the answers of keyed calls: what operators leave behind. Inside the writer's transaction."""
 
 import json
+from collections.abc import Callable
+from typing import TypeVar
 
 from sqlite_utils import Database
 
 from stibgate.domain.audit import BEGINNING, AuditEntry, chained
-from stibgate.stores import Call, CallState, KnownCall
+from stibgate.stores import Call, CallState, KnownCall, Note
+
+T = TypeVar("T")
 
 CALLS_KEPT_MS = 24 * 3_600_000
 """How long the answer of a keyed call is given again."""
@@ -25,6 +29,19 @@ def append_audit(db: Database, entry: AuditEntry) -> int:
         ),
     )  # fmt: skip
     return sequence
+
+
+def noted(act: Callable[[Database], T], note: Note[T] | None) -> Callable[[Database], T]:
+    """Return *act* and behind it its line in the audit, as one operation: both are kept, or neither."""
+    if note is None:
+        return act
+
+    def both(db: Database) -> T:
+        came_to = act(db)
+        append_audit(db, note(came_to))
+        return came_to
+
+    return both
 
 
 def begin_call(db: Database, call: Call, *, now_ms: int) -> KnownCall:

@@ -142,8 +142,12 @@ def _note(db: Database, delivery_id: str, task_id: str | None, replay: Replay, *
     )
 
 
-def cancel(db: Database, task_id: str, *, now_ms: int, by: str) -> bool:
-    """End a task that is not under way; return whether it was ended."""
+def cancel(db: Database, task_ids: Sequence[str], *, now_ms: int, by: str) -> Sequence[str]:
+    """End tasks that are not under way; return those that were ended."""
+    return [task_id for task_id in task_ids if _cancel(db, task_id, now_ms=now_ms, by=by)]
+
+
+def _cancel(db: Database, task_id: str, *, now_ms: int, by: str) -> bool:
     row = db.execute(f"SELECT sequence, {TASK_COLUMNS} FROM tasks WHERE task_id = ?", (task_id,)).fetchone()
     if row is None:
         return False

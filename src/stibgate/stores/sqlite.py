@@ -23,6 +23,7 @@ from stibgate.stores import (
     Accepted,
     Claim,
     NewTask,
+    Note,
     Owed,
     Processed,
     Replay,
@@ -40,6 +41,7 @@ from stibgate.stores.filing import file_some
 from stibgate.stores.ledger import SqliteLedger
 from stibgate.stores.lock import InstanceLock
 from stibgate.stores.migrations import migrate
+from stibgate.stores.office import noted
 from stibgate.stores.sqlite_replays import SqliteReplays
 from stibgate.stores.writer import Writer
 
@@ -258,25 +260,32 @@ class SqliteStore(SqliteReplays):
             lambda db: operating.add_tasks(db, delivery_id, tasks, replay, hash_key=self._hash_key)
         )
 
-    async def replay(self, steps: Sequence[Step], replay: Replay) -> Sequence[ReplayResult]:
+    async def replay(
+        self, steps: Sequence[Step], replay: Replay, note: Note[Sequence[ReplayResult]] | None = None
+    ) -> Sequence[ReplayResult]:
         """Send again what each step says; see `stores.Desk.replay`."""
-        return await self._writer.submit(partial(operating.replay, steps=steps, replay=replay, hash_key=self._hash_key))
+        act = partial(operating.replay, steps=steps, replay=replay, hash_key=self._hash_key)
+        return await self._writer.submit(noted(act, note))
 
-    async def cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
-        """End a task; see `stores.Desk.cancel`."""
-        return await self._writer.submit(partial(operating.cancel, task_id=task_id, now_ms=now_ms, by=by))
+    async def cancel(
+        self, task_ids: Sequence[str], *, now_ms: int, by: str, note: Note[Sequence[str]] | None = None
+    ) -> Sequence[str]:
+        """End tasks; see `stores.Desk.cancel`."""
+        return await self._writer.submit(
+            noted(partial(operating.cancel, task_ids=task_ids, now_ms=now_ms, by=by), note)
+        )
 
-    async def pause(self, sink: str, *, now_ms: int, by: str) -> bool:
+    async def pause(self, sink: str, *, now_ms: int, by: str, note: Note[bool] | None = None) -> bool:
         """Lease no more tasks of a sink; see `stores.Desk.pause`."""
-        return await self._writer.submit(partial(operating.pause, sink=sink, now_ms=now_ms, by=by))
+        return await self._writer.submit(noted(partial(operating.pause, sink=sink, now_ms=now_ms, by=by), note))
 
-    async def resume(self, sink: str, *, now_ms: int) -> bool:
+    async def resume(self, sink: str, *, now_ms: int, note: Note[bool] | None = None) -> bool:
         """Go on with a sink; see `stores.Desk.resume`."""
-        return await self._writer.submit(partial(operating.resume, sink=sink, now_ms=now_ms))
+        return await self._writer.submit(noted(partial(operating.resume, sink=sink, now_ms=now_ms), note))
 
-    async def reset(self, sink: str, *, now_ms: int) -> bool:
+    async def reset(self, sink: str, *, now_ms: int, note: Note[bool] | None = None) -> bool:
         """Close a sink's breaker; see `stores.Desk.reset`."""
-        return await self._writer.submit(partial(operating.reset, sink=sink, now_ms=now_ms))
+        return await self._writer.submit(noted(partial(operating.reset, sink=sink, now_ms=now_ms), note))
 
     async def recall(self, sink: str, keys: Sequence[str]) -> Mapping[str, Any]:
         """Return what a sink remembers; see `stores.Memories.recall`."""

@@ -1,11 +1,13 @@
 """What the admin API does: send again, cancel, pause, go on; strict about what it is asked, silent about people."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from stibgate.errors import StoreUnavailable
 from stibgate.web.api.replays import IDS_MAX
+from tests.web.api.office import make_office
 
 
 async def test_a_dry_run_counts_and_changes_nothing(office):
@@ -214,6 +216,59 @@ async def test_who_did_what(office):
         (who, "sink_test", "drop", {"ok": False}),
     ]  # fmt: skip
     assert office.store.check() == []
+
+
+async def test_nothing_is_done_without_its_line(office, monkeypatch):
+    """When the audit cannot be written, what it would tell of has not happened either."""
+    office.store._sinks["crm"] = replace(office.store._sink("crm"), paused_at_ms=1, paused_by="ann")
+    before = snapshot(office)
+
+    async def full(_entry):
+        raise StoreUnavailable("the disk is full", hint="Free some space.")
+
+    monkeypatch.setattr(office.store, "append_audit", full)
+    for path, body in (
+        ("sinks/drop/pause", None),
+        ("sinks/crm/resume", None),
+        ("replays", {"of": "tasks", "filter": {"state": "dead"}}),
+        ("replays", {"of": "tasks", "all": True, "background": True}),
+        ("cancellations", {"of": "tasks", "sink": "drop"}),
+    ):
+        assert (await office.ask(path, body, role="operator"))[0] == 503, path
+        assert snapshot(office) == before, path
+
+
+def snapshot(office):
+    return office.states(), dict(office.store.sinks()), office.store.bulks()
+
+
+async def test_what_takes_long_is_noted_when_it_begins(aiohttp_client, monkeypatch):
+    """Of what takes more than one transaction a line says that it has begun, with the first, and the last the counts."""
+    monkeypatch.setattr("stibgate.pipeline.operations.PAGE", 2)
+    office = await make_office(aiohttp_client, count=5)
+    page, pages = office.store.replay, []
+
+    async def failing(*args):
+        pages.append(args)
+        if len(pages) == 2:
+            raise StoreUnavailable("the disk is full", hint="Free some space.")
+        return await page(*args)
+
+    monkeypatch.setattr(office.store, "replay", failing)
+    everything = {"of": "tasks", "all": True}
+    assert (await office.ask("replays", everything, role="operator"))[0] == 503
+    begun = {"of": "tasks", "ids": 0, "all": True}
+    who = "operator-dana"
+    assert office.audit() == [(who, "replay_started", None, begun)]
+    await office.ask("replays", everything, role="operator", status=200)
+    counts = {"records": 6, "count_replayed": 3, "count_on_the_way": 2}
+    assert office.audit()[1:] == [(who, "replay_started", None, begun), (who, "replay", None, begun | counts)]
+    await office.ask("cancellations", {"of": "tasks", "sink": "drop"}, role="operator", status=200)
+    asked = {"of": "tasks", "ids": 0, "sink": "drop", "all": False}
+    assert office.audit()[3:] == [
+        (who, "cancel_started", None, asked),
+        (who, "cancel", None, asked | {"records": 10, "count_cancelled": 5}),
+    ]
 
 
 async def test_the_log_has_the_audit_too(office, lines):

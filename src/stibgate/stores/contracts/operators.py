@@ -21,7 +21,10 @@ Note = Callable[[T], AuditEntry]
 
 
 class Desk(Protocol):
-    """What operators can do. Each call is one transaction; what it says was done is durable."""
+    """What operators can do. Each call is one transaction; what it says was done is durable.
+
+    With a *note* the line in the audit that it makes of what the call returns is in the same transaction.
+    """
 
     async def replay_task(self, task_id: str, replay: Replay, positions: Sequence[int] = ()) -> ReplayResult:
         """Make *task_id* due again with the records that are not done, and with *positions* that it never owed."""
@@ -38,23 +41,27 @@ class Desk(Protocol):
         """Enqueue *tasks* that a processed delivery does not have yet; return how many there were."""
         ...
 
-    async def replay(self, steps: Sequence[Step], replay: Replay) -> Sequence[ReplayResult]:
+    async def replay(
+        self, steps: Sequence[Step], replay: Replay, note: Note[Sequence[ReplayResult]] | None = None
+    ) -> Sequence[ReplayResult]:
         """Send again what each of *steps* says; return what became of each."""
         ...
 
-    async def cancel(self, task_id: str, *, now_ms: int, by: str) -> bool:
-        """End *task_id* unless it is final already or leased; return whether it was ended."""
+    async def cancel(
+        self, task_ids: Sequence[str], *, now_ms: int, by: str, note: Note[Sequence[str]] | None = None
+    ) -> Sequence[str]:
+        """End each of *task_ids* unless it is final already or leased; return those that were ended."""
         ...
 
-    async def pause(self, sink: str, *, now_ms: int, by: str) -> bool:
+    async def pause(self, sink: str, *, now_ms: int, by: str, note: Note[bool] | None = None) -> bool:
         """Lease no more tasks of *sink*; return False when it was paused already."""
         ...
 
-    async def resume(self, sink: str, *, now_ms: int) -> bool:
+    async def resume(self, sink: str, *, now_ms: int, note: Note[bool] | None = None) -> bool:
         """Go on with *sink*, its breaker closed; return False when it was neither paused nor left alone."""
         ...
 
-    async def reset(self, sink: str, *, now_ms: int) -> bool:
+    async def reset(self, sink: str, *, now_ms: int, note: Note[bool] | None = None) -> bool:
         """Close the breaker of *sink*, paused or not; return False when it was closed."""
         ...
 
