@@ -10,30 +10,35 @@ from stibgate.stores.contracts.deliveries import Inbox, Queue
 from stibgate.stores.contracts.jobs import JobBook
 from stibgate.stores.contracts.ledger import Ledger
 from stibgate.stores.contracts.operators import Desk, Memories, Note, Office, ReplayBook, Tallies
+from stibgate.stores.filters import AuditFilter, DeliveryFilter, JobFilter, TaskFilter
 from stibgate.stores.glance import DeadGroup, Seen
-from stibgate.stores.replays import ENDED, Bulk, BulkState, Page, Report, Selection, Step
+from stibgate.stores.replays import (
+    ENDED,
+    Bulk,
+    BulkState,
+    Page,
+    Replay,
+    ReplayNote,
+    ReplayResult,
+    Report,
+    Selection,
+    Step,
+)
 from stibgate.stores.values import (
     CHUNK_RECORDS,
     Accepted,
-    AuditFilter,
     Awaited,
     Bill,
     Call,
     CallState,
     Claim,
-    DeliveryFilter,
-    JobFilter,
     KnownCall,
     NewTask,
     Owed,
     Processed,
-    Replay,
-    ReplayNote,
-    ReplayResult,
     Settled,
     Spent,
     StoreStatus,
-    TaskFilter,
     UsageNote,
 )
 

@@ -6,7 +6,52 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stibgate.domain.audit import Actor
-from stibgate.stores.values import DeliveryFilter, NewTask, ReplayResult, TaskFilter
+from stibgate.stores.filters import DeliveryFilter, TaskFilter
+from stibgate.stores.values import NewTask
+
+
+class ReplayResult(StrEnum):
+    """What a replay did with one task or delivery."""
+
+    REPLAYED = "replayed"
+    NOTHING_LEFT = "nothing_left"  # every record is done, and not all were asked for
+    ON_THE_WAY = "on_the_way"  # queued, leased or paused: it comes by itself
+    SINK_GONE = "sink_gone"  # the configuration has no such sink any more
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An operator's wish that something is sent again.
+
+    Attributes:
+        at_ms: When.
+        by: Who, for people who read the story later.
+        forced: Send records again that are done.
+    """
+
+    at_ms: int
+    by: str
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayNote:
+    """A replay that happened.
+
+    Attributes:
+        task_id: None when the whole delivery was processed again.
+        state: What the task or delivery was before.
+        records: How many records were made to wait again.
+    """
+
+    delivery_id: str
+    task_id: str | None
+    at_ms: int
+    by: str
+    forced: bool
+    state: str
+    records: int
 
 
 @dataclass(frozen=True, slots=True)

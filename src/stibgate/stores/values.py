@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from stibgate.domain.audit import Action
 from stibgate.domain.circuit import Circuit
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.job import Job, JobResult, JobState
@@ -119,126 +118,6 @@ class Settled:
     state: TaskState
     before: Circuit
     after: Circuit
-
-
-class ReplayResult(StrEnum):
-    """What a replay did with one task or delivery."""
-
-    REPLAYED = "replayed"
-    NOTHING_LEFT = "nothing_left"  # every record is done, and not all were asked for
-    ON_THE_WAY = "on_the_way"  # queued, leased or paused: it comes by itself
-    SINK_GONE = "sink_gone"  # the configuration has no such sink any more
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """An operator's wish that something is sent again.
-
-    Attributes:
-        at_ms: When.
-        by: Who, for people who read the story later.
-        forced: Send records again that are done.
-    """
-
-    at_ms: int
-    by: str
-    forced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayNote:
-    """A replay that happened.
-
-    Attributes:
-        task_id: None when the whole delivery was processed again.
-        state: What the task or delivery was before.
-        records: How many records were made to wait again.
-    """
-
-    delivery_id: str
-    task_id: str | None
-    at_ms: int
-    by: str
-    forced: bool
-    state: str
-    records: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryFilter:
-    """Which deliveries to list; every field that is given must hold.
-
-    Attributes:
-        person: Lookup hashes of which one record must have one.
-        error: Part of the error of one of its tasks.
-        body_sha256: The least and the greatest hash that its body may have.
-    """
-
-    delivery_id: str | None = None
-    body_sha256: tuple[bytes, bytes] | None = None
-
-    state: DeliveryState | None = None
-    source: str | None = None
-    event_type: str | None = None
-    sink: str | None = None
-    search_id: str | None = None
-    job_id: str | None = None
-    partner_customer_id: str | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    error: str | None = None
-    person: Sequence[bytes] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """Which tasks to list; every field that is given must hold.
-
-    Attributes:
-        since_ms: Their delivery was received then or later.
-        until_ms: Their delivery was received before.
-        error: Part of their error.
-        person: Lookup hashes of which one record of theirs must have one.
-    """
-
-    state: TaskState | None = None
-    sink: str | None = None
-    delivery_id: str | None = None
-    source: str | None = None
-    search_id: str | None = None
-    job_id: str | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    error: str | None = None
-    person: Sequence[bytes] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which jobs to list; every field that is given must hold.
-
-    Attributes:
-        chain: The run id of their first page.
-        unfinished: Whether they are reserved, doubtful or submitted.
-        stopped: Why their search went no further.
-    """
-
-    state: JobState | None = None
-    budget: str | None = None
-    chain: str | None = None
-    unfinished: bool | None = None
-    stopped: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """Which lines of the audit to list; every field that is given must hold."""
-
-    action: Action | None = None
-    actor: str | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

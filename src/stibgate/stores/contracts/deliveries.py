@@ -7,14 +7,7 @@ from stibgate.domain.backoff import Policy
 from stibgate.domain.circuit import USUAL, CircuitPolicy
 from stibgate.domain.delivery import Admission, Delivery
 from stibgate.domain.task import Settlement, Task
-from stibgate.stores.values import (
-    Accepted,
-    Awaited,
-    Claim,
-    Owed,
-    Processed,
-    Settled,
-)
+from stibgate.stores.values import Accepted, Awaited, Claim, Owed, Processed, Settled
 
 
 class Inbox(Protocol):

@@ -12,20 +12,10 @@ from stibgate.domain.rejection import Rejections
 from stibgate.domain.stats import Stats
 from stibgate.domain.tally import Counted
 from stibgate.domain.task import Attempt, Outcome, Task
+from stibgate.stores.filters import AuditFilter, DeliveryFilter, JobFilter, TaskFilter
 from stibgate.stores.glance import DeadGroup, Seen
-from stibgate.stores.replays import Bulk, Selection
-from stibgate.stores.values import (
-    AuditFilter,
-    Awaited,
-    Bill,
-    DeliveryFilter,
-    JobFilter,
-    ReplayNote,
-    Spent,
-    StoreStatus,
-    TaskFilter,
-    UsageNote,
-)
+from stibgate.stores.replays import Bulk, ReplayNote, Selection
+from stibgate.stores.values import Awaited, Bill, Spent, StoreStatus, UsageNote
 
 
 class Ledger(Protocol):

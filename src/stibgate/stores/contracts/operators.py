@@ -6,14 +6,8 @@ from typing import Any, Protocol, TypeVar
 from stibgate.domain.audit import AuditEntry
 from stibgate.domain.rejection import Rejections
 from stibgate.domain.tally import Counted
-from stibgate.stores.replays import Bulk, BulkState, Page, Selection, Step
-from stibgate.stores.values import (
-    Call,
-    KnownCall,
-    NewTask,
-    Replay,
-    ReplayResult,
-)
+from stibgate.stores.replays import Bulk, BulkState, Page, Replay, ReplayResult, Selection, Step
+from stibgate.stores.values import Call, KnownCall, NewTask
 
 T = TypeVar("T")
 Note = Callable[[T], AuditEntry]
