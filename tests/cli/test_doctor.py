@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from time import time
@@ -9,11 +10,25 @@ from time import time
 import pytest
 from aiohttp.test_utils import TestServer
 
+from stibgate.cli.doctor_backlog import backlog
+from stibgate.errors import SinkHeld, SinkRejected
+from stibgate.pipeline.dispatch import Outlet
 from stibgate.sandbox.stibnite import StibniteSandbox
 from stibgate.sandbox.thehog import TheHogSandbox
 from stibgate.stores.lock import running_service
+from stibgate.stores.memory import MemoryStore
 from tests.cli.doctor_world import findings, run, served
 from tests.e2e.gateway import Gateway, configure, free_port
+from tests.pipeline.world import (
+    POLICY,
+    Clock,
+    ScriptedSink,
+    admit,
+    delivery,
+    make_dispatcher,
+    make_fanout,
+    make_intake,
+)
 
 KEY = "stib_live_a_key_that_nobody_may_see"
 
@@ -166,3 +181,28 @@ def test_a_lock_without_a_living_process_holds_nothing(tmp_path):
     for text in ("", "nonsense", "99999999", "9" * 30, f"{os.getpid()} command"):
         (tmp_path / "s.db.lock").write_text(text)
         assert running_service(store) is None
+
+
+async def test_what_waits_is_told():
+    """A sink that is paused or left alone, dead tasks and quarantine are warnings, each with its command."""
+    store, clock = MemoryStore(), Clock()
+    intake, fanout = make_intake(store, now_ms=clock), make_fanout(store, ["crm", "drop"], now_ms=clock)
+    for serial in (1, 2):
+        await admit(intake, delivery(serial=serial))
+        await fanout.run_once()
+    assert list(backlog(store)) == []
+    for serial in (3, 4):
+        await admit(intake, replace(delivery(serial=serial), body=b"[%d]" % serial))
+    await store.pause("drop", by="ann", now_ms=clock())
+    sink = ScriptedSink(script=[SinkRejected("the sink said no"), SinkHeld("the token is refused", retry_after_s=60)])
+    dispatcher = make_dispatcher(store, {"crm": Outlet(sink, POLICY)}, now_ms=clock)
+    for task in (await store.claim("crm", POLICY, now_ms=clock(), limit=2)).tasks:
+        await dispatcher.attempt(task)
+    found = list(backlog(store))
+    assert [(one.check, one.message) for one in found] == [
+        ("tasks of sink crm", "left alone for now: the token is refused; 1 task not through"),
+        ("tasks of sink crm", "1 task dead: sent again by hand only"),
+        ("tasks of sink drop", "paused by ann; 2 tasks not through"),
+        ("quarantine", "2 deliveries authentic, kept whole, and not understood"),
+    ]
+    assert all(one.state == "warning" and "`stibgate " in one.hint for one in found)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from stibgate.cli.doctor_backlog import backlog
 from stibgate.cli.doctor_findings import Finding, note, ok, warning, wrong
 from stibgate.cli.output import base_url, cause
 from stibgate.errors import (
@@ -144,6 +145,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
     try:
         with closing(open_store_ledger(settings, older=True)) as ledger:
             status = ledger.status()
+            waiting = [] if status.pending_migrations else list(backlog(ledger))
     except NoStore:
         yield note("store", f"{path} is not there yet; `stibgate serve` makes it")
         return
@@ -160,6 +162,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
         )
     running = running_service(path)
     yield note("store", f"process {running[0]} runs on it" if running else "no service runs on it")
+    yield from waiting
 
 
 async def _stibnite(settings: "Settings") -> Finding:
