@@ -10,7 +10,10 @@ from time import time
 import pytest
 from aiohttp.test_utils import TestServer
 
-from stibgate.cli.doctor_backlog import backlog
+from stibgate.cli.doctor_backlog import backlog, refused
+from stibgate.domain.rejection import Evidence, Rejections
+from stibgate.domain.stats import DAY_MS, HOUR_MS
+from stibgate.domain.tally import NO_SOURCE
 from stibgate.errors import SinkHeld, SinkRejected
 from stibgate.pipeline.dispatch import Outlet
 from stibgate.sandbox.stibnite import StibniteSandbox
@@ -20,6 +23,7 @@ from stibgate.stores.memory import MemoryStore
 from tests.cli.doctor_world import findings, run, served
 from tests.e2e.gateway import Gateway, configure, free_port
 from tests.pipeline.world import (
+    NOW_MS,
     POLICY,
     Clock,
     ScriptedSink,
@@ -206,3 +210,20 @@ async def test_what_waits_is_told():
         ("quarantine", "2 deliveries authentic, kept whole, and not understood"),
     ]
     assert all(one.state == "warning" and "`stibgate " in one.hint for one in found)
+
+
+async def test_what_was_refused_is_told():
+    """Each source of ours whose requests were refused in a day is a warning with the reason in words; no stranger is."""
+    store, last = MemoryStore(), Evidence("req_1", 401, "192.0.2.7")
+    groups = [
+        Rejections(at_ms, source, reason, 3, at_ms, at_ms, last)
+        for source, reason, at_ms in (
+            ("stib", "stale", NOW_MS), (NO_SOURCE, "unknown_source", NOW_MS), ("stib", "mismatch", NOW_MS - 3 * DAY_MS),
+        )
+    ]  # fmt: skip
+    await store.add_counts("batch_1", [], groups)
+    (found,) = refused(store, {"stib"}, now_ms=NOW_MS + HOUR_MS)
+    assert (found.check, found.state) == ("source stib", "warning")
+    assert found.message.startswith("3 requests refused as stale, the last at 20")
+    assert found.message.endswith(": a late retry, a replay, or a clock that is wrong")
+    assert "accept_if_new" in found.hint

@@ -182,6 +182,7 @@ async def test_a_bad_certificate_is_wrong_and_ends_the_look(tmp_path, secured, d
     assert not await look_at_transport(secured(path), found.append, context=context)
     assert found[-1].state == "wrong"
     assert ("expired" if days < 0 else "self-signed") in found[-1].message
+    assert ("Renew it" if days < 0 else "the whole chain") in found[-1].hint
 
 
 async def test_http_is_for_this_machine_only():

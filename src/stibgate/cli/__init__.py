@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from stibgate import __version__
-from stibgate.cli.context import Context
+from stibgate.cli.context import CONFIG_HELP, Context
 from stibgate.errors import EXIT_FAILED, EXIT_PERMISSION, ConfigError, StibgateError
 
 
@@ -99,7 +99,7 @@ class _LazyGroup(click.Group):
     "--config",
     "config_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Configuration file.  [default: $STIBGATE_CONFIG, ./config.toml, /etc/stibgate/config.toml]",
+    help=CONFIG_HELP,
 )
 @click.version_option(__version__, message="%(version)s")
 @click.pass_context

@@ -10,6 +10,8 @@ import click
 
 R = TypeVar("R")
 
+CONFIG_HELP = "Configuration file.  [default: $STIBGATE_CONFIG, ./config.toml, /etc/stibgate/config.toml]"
+
 _CONFIG_TYPE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -23,7 +25,7 @@ class Context:
 def config_option(command: Callable[..., R]) -> Callable[..., R]:
     """Pass `config: Path | None`, from this command's `--config` or the one before it."""
 
-    @click.option("--config", "config", type=_CONFIG_TYPE, help="Configuration file.  [default: ./config.toml]")
+    @click.option("--config", "config", type=_CONFIG_TYPE, help=CONFIG_HELP)
     @click.pass_context
     @functools.wraps(command)
     def wrapped(ctx: click.Context, /, *args: Any, config: Path | None, **kwargs: Any) -> R:

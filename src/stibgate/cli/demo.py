@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stibgate.cli.program import program
 from stibgate.domain.record import COLUMNS
 from stibgate.errors import EXIT_FAILED, UsageError
 
@@ -90,7 +91,7 @@ async def _dev(folder: Path, port: int, admin_port: int, sandbox_port: int, seed
     from stibgate.cli.stage import dev_stage
 
     async with dev_stage(folder, seed=seed, public=port, admin=admin_port, sandbox_port=sandbox_port) as on:
-        source = on.settings.sources
+        source, command = on.settings.sources, program()
         click.echo(
             f"""
 stibgate dev: everything is in {folder}   (^C stops it)
@@ -107,10 +108,10 @@ stibgate dev: everything is in {folder}   (^C stops it)
     token              {on.hubspot.token}
 
 In other terminals:
-  stibgate listen --config {on.config}
-  stibgate trigger prospecting.records.pushed --config {on.config}
-  stibgate jobs submit "60 CMOs at SaaS companies" --limit 60 --budget trial --config {on.config}
-  stibgate deliveries list --config {on.config}
+  {command} listen --config {on.config}
+  {command} trigger prospecting.records.pushed --config {on.config}
+  {command} jobs submit "60 CMOs at SaaS companies" --limit 60 --budget trial --config {on.config}
+  {command} deliveries list --config {on.config}
 """,
             err=True,
         )
@@ -234,7 +235,7 @@ async def _report(on: "Stage", *, chaos: bool) -> Sequence[str]:
         for line in islice(file, 1 + SHOWN_ROWS):
             _tell(line.rstrip())
     in_crm = await _in_crm(on, records)
-    _tell(f"look around: stibgate deliveries list --config {on.config}")
+    _tell(f"look around: {program()} deliveries list --config {on.config}")
     expected = PUSH_RECORDS + JOB_RECORDS
     duplicates = sum(one.duplicates for one in stored)
     laws = {

@@ -1,12 +1,14 @@
-"""What `stibgate doctor` says of work that waits: for a sink that takes nothing, or for a person."""
+"""What `stibgate doctor` says of work that waits for a sink or a person, and of what was refused."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from stibgate.cli.doctor_findings import Finding, warning
 from stibgate.domain.circuit import SinkState
 from stibgate.domain.delivery import DeliveryState
+from stibgate.domain.stats import DAY_MS
 from stibgate.domain.task import FINAL, TaskState
 from stibgate.stores import Ledger
+from stibgate.views.rejections import rejection_row
 from stibgate.views.words import counted
 
 
@@ -42,3 +44,17 @@ def _of_sink(state: SinkState, counts: Mapping[str, int]) -> Iterator[Finding]:
             f"{counted(dead, 'task')} dead: sent again by hand only",
             f"`stibgate dead list --sink {name}`, mend the cause, then `stibgate dead replay --sink {name} --dry-run`.",
         )
+
+
+def refused(ledger: Ledger, sources: Collection[str], *, now_ms: int) -> Iterator[Finding]:
+    """Yield a warning for each reason for which requests to *sources* were refused in the last day, the latest first.
+
+    Strangers who name no source of ours need nothing done.
+    """
+    seen = ledger.last_accepted(sorted(sources))
+    for group in ledger.rejections(now_ms - DAY_MS):
+        if group.source in sources:
+            row = rejection_row(group, seen.get(group.source))
+            why = row["explanation"]["verdict"] if row["explanation"] else row["meaning"]
+            told = f"{counted(group.count, 'request')} refused as {group.reason}, the last at {row['last_at']}: {why}"
+            yield warning(f"source {group.source}", told.rstrip("."), row["next"])

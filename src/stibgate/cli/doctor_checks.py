@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from stibgate.cli.doctor_backlog import backlog
+from stibgate.cli.doctor_backlog import backlog, refused
 from stibgate.cli.doctor_findings import Finding, note, ok, warning, wrong
 from stibgate.cli.output import base_url, cause
 from stibgate.errors import (
@@ -25,6 +25,7 @@ from stibgate.stores.lock import running_service
 
 if TYPE_CHECKING:
     from stibgate.config import Loaded, Settings
+    from stibgate.stores import Ledger
 
 SKEW_WARNING_S = 5.0
 SKEW_WRONG_S = 60.0
@@ -145,7 +146,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
     try:
         with closing(open_store_ledger(settings, older=True)) as ledger:
             status = ledger.status()
-            waiting = [] if status.pending_migrations else list(backlog(ledger))
+            waiting = [] if status.pending_migrations else [*backlog(ledger), *_refused(ledger, settings)]
     except NoStore:
         yield note("store", f"{path} is not there yet; `stibgate serve` makes it")
         return
@@ -163,6 +164,10 @@ def _store(settings: "Settings") -> Iterator[Finding]:
     running = running_service(path)
     yield note("store", f"process {running[0]} runs on it" if running else "no service runs on it")
     yield from waiting
+
+
+def _refused(ledger: "Ledger", settings: "Settings") -> Iterator[Finding]:
+    return refused(ledger, settings.sources.keys(), now_ms=time.time_ns() // 1_000_000)
 
 
 async def _stibnite(settings: "Settings") -> Finding:
@@ -234,7 +239,7 @@ def _listeners(settings: "Settings") -> Iterator[Finding]:
     if told["status"] == "ready":
         yield ok("admin listener", "the service is ready")
     else:
-        checks = ", ".join(f"{name}: {word}" for name, word in told["checks"].items())
+        checks = ", ".join(f"{name}: {word}" for name, word in told["checks"].items() if word != "ok")
         yield warning("admin listener", f"the service is {told['status']}: {checks}", "Look at its log.")
     public = base_url(settings.server.bind_address)
     try:

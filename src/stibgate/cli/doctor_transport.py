@@ -13,6 +13,8 @@ from stibgate.errors import ServiceUnreachable
 
 CONNECT_MAX_S = 10.0
 DAYS_FEW = 14
+X509_V_ERR_CERT_HAS_EXPIRED = 10
+"""OpenSSL's number; the module `ssl` does not name it."""
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -64,7 +66,9 @@ async def _certificate(host: str, port: int, tell: Callable[[Finding], None], co
             wrong(
                 "tls",
                 f"the certificate is not valid for {host}: {error.verify_message}",
-                "Senders refuse it. Serve the whole chain, for this name, from an authority that they know.",
+                "Senders refuse it. Renew it, and reload the proxy."
+                if error.verify_code == X509_V_ERR_CERT_HAS_EXPIRED
+                else "Senders refuse it. Serve the whole chain, for this name, from an authority that they know.",
             )
         )
         return False

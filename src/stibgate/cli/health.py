@@ -33,7 +33,8 @@ def health(*, config: Path | None, as_json: bool, url: str | None, timeout: floa
     if document["status"] != "ready":
         if not as_json:
             for name, word in document["checks"].items():
-                click.echo(printable(f"{name}: {word}"), err=True)
+                if word != "ok":
+                    click.echo(printable(f"{name}: {word}"), err=True)
         sys.exit(EXIT_UNREACHABLE)
 
 

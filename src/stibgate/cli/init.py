@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from stibgate.cli.program import program
 from stibgate.errors import PermissionRefused, StibgateError, UsageError
 
 _FILE = "config.toml"
@@ -43,8 +44,8 @@ def init(*, folder: Path, force: bool) -> None:
     click.echo("  With an API key, `stibgate register` and `stibgate embed-key create` do all of this.")
     option = "" if folder == Path() else f" --config {file}"
     click.echo("\nTry it here:")
-    click.echo(f"  stibgate serve{option}")
-    click.echo(f"  stibgate trigger prospecting.records.pushed{option}")
+    click.echo(f"  {program()} serve{option}")
+    click.echo(f"  {program()} trigger prospecting.records.pushed{option}")
 
 
 def _write(file: Path, text: str, *, replace: bool) -> None:

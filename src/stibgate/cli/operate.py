@@ -226,8 +226,8 @@ def _post(url: str, body: dict[str, Any] | None, *, token: str) -> dict[str, Any
         raise _refused(error) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise ServiceUnreachable(
-            f"the service that has the store does not answer at {url}: {cause(error)}",
-            hint="Check server.admin_bind, or stop the service and try again.",
+            f"no service answers at {url.partition('/api/')[0]}: {cause(error)}",
+            hint="Check --admin or server.admin_bind, or stop the service that has the store and try again.",
         ) from error
 
 

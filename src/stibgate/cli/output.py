@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from stibgate.errors import UsageError
+from stibgate.errors import NoStore, UsageError
 from stibgate.stores import Ledger
 
 
@@ -26,7 +26,15 @@ def open_ledger(config: Path | None, *, older: bool = False) -> Iterator[Ledger]
     from stibgate.config import load
     from stibgate.stores.connection import classify
 
-    with closing(open_store_ledger(load(config, only=["storage"]).settings, older=older)) as ledger:
+    loaded = load(config, only=["storage"])
+    try:
+        opened = open_store_ledger(loaded.settings, older=older)
+    except NoStore as error:
+        if loaded.path is not None:
+            raise
+        hint = "No configuration file was found here: give --config FILE, or go to its folder."
+        raise NoStore(error.message, hint=hint) from error
+    with closing(opened) as ledger:
         try:
             yield ledger
         except Exception as error:
