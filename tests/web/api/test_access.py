@@ -197,6 +197,23 @@ def test_every_call_is_below_the_prefix():
     assert bearer("viewer") != bearer("admin")
 
 
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_stream_tells_who_did_what_to_admins(aiohttp_client, role):
+    """Whoever may not read the audit does not read it in the live tail: neither what was, nor what comes."""
+    feed = Feed(encode=as_json, run="test", clock_s=asyncio.get_running_loop().time)
+    office = await make_office(aiohttp_client, live=LiveStream(feed, dict))
+    line = {"timestamp": "T", "level": "info", "client_ip": "192.0.2.7"}
+    feed.hear({**line, "event": "audit.login"})
+    async with office.client.get("/api/v1/events?last=9", headers=bearer(role)) as answer:
+        await answer.content.readuntil(b"event: ready")
+        feed.hear({**line, "event": "audit.pii_revealed"})
+        feed.hear({**line, "event": "delivery.rejected"})
+        async with asyncio.timeout(60):
+            told = await answer.content.readuntil(b"delivery.rejected")
+        await feed.close()
+    assert told.count(b"audit.") == (2 if role is Role.ADMIN else 0)
+
+
 async def test_a_stream_ends_with_its_token(aiohttp_client):
     """A token that a reload takes away, or gives another role, ends the live tail that it opened."""
     feed, grants = Feed(encode=as_json, run="test", clock_s=asyncio.get_running_loop().time), []

@@ -30,7 +30,10 @@ async def test_the_stream_needs_a_session(annex):
     """Its lines go to nobody else; and they go to whoever has one."""
     assert (await annex.open("/live/events")).status == 303
     browser = await annex.login(Role.VIEWER)
-    annex.feed.hear({"timestamp": "2026-05-17T18:42:10Z", "level": "info", "event": "task.dead", "sink": "crm"})
+    line = {"timestamp": "2026-05-17T18:42:10Z", "level": "info", "sink": "crm"}
+    annex.feed.hear({**line, "event": "task.dead"})
+    annex.feed.hear({**line, "event": "audit.pause"})
+    annex.feed.hear({**line, "event": "task.dead"})
     headers = {"Cookie": f"{COOKIE}={browser.cookies[COOKIE]}"}
     async with annex.client.get("/live/events?last=5&sink=crm", headers=headers) as answer:
         assert answer.content_type == "text/event-stream"
@@ -39,6 +42,7 @@ async def test_the_stream_needs_a_session(annex):
             while b"event: line" not in seen:
                 seen += await answer.content.readline()
             assert b'"task.dead"' in await answer.content.readline()
+            assert b"audit." not in await answer.content.readuntil(b'"task.dead"')
     await annex.feed.close()
 
 

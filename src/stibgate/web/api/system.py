@@ -84,7 +84,7 @@ async def events(api: Api, call: Call) -> Any:
     """Stream the log as it is written."""
     if api.live is None:
         raise Refused(404, "this service has no live tail", "A service that runs has one.")
-    return await api.live.handle(call.request, call.request[WELCOME])
+    return await api.live.handle(call.request, call.request[WELCOME], audit=call.principal.role.may(Role.ADMIN))
 
 
 async def config(api: Api, _call: Call) -> dict[str, Any]:

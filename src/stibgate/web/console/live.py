@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from stibgate.domain.access import Role
 from stibgate.web.console.page import ConsoleParts, Page, Visit
 from stibgate.web.live import NAMES, read_filter
 from stibgate.web.live.filters import LEVELS, STATES
@@ -46,7 +47,7 @@ class Live:
         )
 
     async def _stream(self, visit: Visit) -> web.StreamResponse:
-        return await self._parts.live.handle(visit.request, visit.lasting)
+        return await self._parts.live.handle(visit.request, visit.lasting, audit=visit.may(Role.ADMIN))
 
 
 def _with(words: Sequence[str], chosen: str | None) -> Sequence[str]:

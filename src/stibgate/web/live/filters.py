@@ -39,6 +39,8 @@ EQUALS = (
 NAMES = ("event", "level", *EQUALS, "state", "outcome")
 """Everything that can be asked for; each but `level` several times, or with commas: any of them will do."""
 
+AUDIT = "audit."
+"""How events begin that tell who did what: nobody reads them here who may not read them in the audit."""
 VALUES_MAX = 100
 VALUE_MAX = 200
 
@@ -54,16 +56,20 @@ class Filter:
         events: What the event's name must match; None for any.
         least: The lowest level, as a place in `LEVELS`.
         outcomes: At least one record must have one of these; empty for any line.
+        audit: Whether lines of the audit are let through at all.
     """
 
     fields: tuple[tuple[str, frozenset[str]], ...] = ()
     events: re.Pattern[str] | None = None
     least: int = 0
     outcomes: frozenset[str] = frozenset()
+    audit: bool = True
 
     def lets(self, line: Mapping[str, Any]) -> bool:
         """Return whether *line* is wanted."""
         if self.least and LEVELS.get(line["level"], 0) < self.least:
+            return False
+        if not self.audit and line["event"].startswith(AUDIT):
             return False
         if self.events is not None and not self.events.fullmatch(line["event"]):
             return False

@@ -13,6 +13,7 @@ import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from aiohttp import HttpVersion11, web
 
@@ -53,19 +54,23 @@ class LiveStream:
         """End all streams: for `Application.on_shutdown`, which waits for no handler that waits for us."""
         await self._feed.close()
 
-    async def handle(self, request: web.Request, welcome: Callable[[], bool]) -> web.StreamResponse:
+    async def handle(
+        self, request: web.Request, welcome: Callable[[], bool], *, audit: bool = False
+    ) -> web.StreamResponse:
         """Stream what the query asks for, until one side ends it; whoever asks must be let in already.
 
         Args:
             request: What is asked.
             welcome: Whether whoever asked may look on still: looked at every second.
+            audit: Whether they may see who did what.
 
         Raises:
             UsageError: An unknown filter, or a value that cannot be.
             StoreUnavailable: Too many look on, or the service ends.
         """
         feed = self._feed
-        wanted = read_filter([pair for pair in request.query.items() if pair[0] != "last"], self._known())
+        asked = [pair for pair in request.query.items() if pair[0] != "last"]
+        wanted = replace(read_filter(asked, self._known()), audit=audit)
         start, first = self._start(request, wanted)
         if feed.closed or feed.clients >= (places := _places()):
             why = "the service is ending" if feed.closed else f"{places} look on already"
