@@ -12,9 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from stibgate.sandbox.stibnite import Pace, StibniteSandbox
-
-NOW_S = 1_779_043_330.0
-"""2026-05-17T18:42:10Z, the document's own moment."""
+from tests.sandbox import far_side
 
 
 @dataclass
@@ -58,15 +56,8 @@ async def receiver(aiohttp_server) -> Receiver:
     return receiver
 
 
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = NOW_S
-        self.pauses: list[float] = []
-
-    def now(self) -> float:
-        return self.now_s
+class Clock(far_side.Clock):
+    """A clock that a test moves, and no pause."""
 
     async def pause(self, seconds: float) -> None:
         """Take no time, but let others run, and remember how long it was asked for."""

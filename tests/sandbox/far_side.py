@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 NOW_S = 1_779_043_330.0
-"""2026-05-17T18:42:10Z: 14:42:10 in New York."""
+"""2026-05-17T18:42:10Z, the moment in Stibnite's document; 14:42:10 in New York."""
 
 
 class Clock:
