@@ -9,43 +9,22 @@ from stibgate.config.kinds import AnySink
 from stibgate.config.kinds import notices as plug_in_notices
 from stibgate.config.loading import Loaded, ReloadStatus, load
 from stibgate.config.model import (
-    BudgetSettings,
     DeliverySettings,
-    LimitSettings,
-    LogSettings,
-    NormaliseSettings,
-    RetentionSettings,
-    ServerSettings,
     Settings,
-    SignatureSettings,
     SourceSettings,
-    StibniteSettings,
-    StorageSettings,
-    TheHogSettings,
     TracingSettings,
 )
-from stibgate.config.rendering import SettingRow, as_text, json_schema, masked, setting_rows
+from stibgate.config.rendering import as_text, json_schema, masked, setting_rows
 from stibgate.config.shape import dotted
 from stibgate.config.template import template
 
 __all__ = [
     "AnySink",
-    "BudgetSettings",
     "DeliverySettings",
-    "LimitSettings",
     "Loaded",
-    "LogSettings",
-    "NormaliseSettings",
     "ReloadStatus",
-    "RetentionSettings",
-    "ServerSettings",
-    "SettingRow",
     "Settings",
-    "SignatureSettings",
     "SourceSettings",
-    "StibniteSettings",
-    "StorageSettings",
-    "TheHogSettings",
     "TracingSettings",
     "as_text",
     "changes",

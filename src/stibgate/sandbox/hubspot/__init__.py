@@ -25,10 +25,8 @@ Where the vendor's documents and what was observed of its service differ, the ob
 says, the stricter reading is, or a switch of `Portal`.
 """
 
-from stibgate.sandbox.hubspot.border import Recorded
-from stibgate.sandbox.hubspot.counters import Counters
 from stibgate.sandbox.hubspot.faults import FAULTS
 from stibgate.sandbox.hubspot.portal import ALL_SCOPES, Condition, Portal
 from stibgate.sandbox.hubspot.server import HubSpotSandbox
 
-__all__ = ["ALL_SCOPES", "FAULTS", "Condition", "Counters", "HubSpotSandbox", "Portal", "Recorded"]
+__all__ = ["ALL_SCOPES", "FAULTS", "Condition", "HubSpotSandbox", "Portal"]

@@ -26,8 +26,8 @@ Source: Stibnite Person Data API (`seeds/`). What the document leaves open is de
 it, and said where it is decided.
 """
 
-from stibgate.sandbox.stibnite.courier import Pace, SentDelivery
+from stibgate.sandbox.stibnite.courier import Pace
 from stibgate.sandbox.stibnite.faults import FAULTS
 from stibgate.sandbox.stibnite.server import StibniteSandbox
 
-__all__ = ["FAULTS", "Pace", "SentDelivery", "StibniteSandbox"]
+__all__ = ["FAULTS", "Pace", "StibniteSandbox"]

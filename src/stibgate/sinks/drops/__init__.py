@@ -27,6 +27,5 @@ or the operator grants the folder to it with a default ACL (`setfacl -d`).
 from stibgate.sinks.drops.objects import ObjectSink
 from stibgate.sinks.drops.settings import DropSettings
 from stibgate.sinks.drops.sink import DropSink
-from stibgate.sinks.drops.storage import ObjectStoreSettings
 
-__all__ = ["DropSettings", "DropSink", "ObjectSink", "ObjectStoreSettings"]
+__all__ = ["DropSettings", "DropSink", "ObjectSink"]

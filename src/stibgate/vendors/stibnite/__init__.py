@@ -13,7 +13,6 @@ wire       one question, one typed answer
 
 from stibgate.vendors.retry import Means, Patience
 from stibgate.vendors.stibnite.client import StibniteClient
-from stibgate.vendors.stibnite.export import Export
 from stibgate.vendors.stibnite.models import Job, Usage
 from stibgate.vendors.stibnite.polling import Polling
 from stibgate.vendors.stibnite.requests import (
@@ -29,7 +28,6 @@ from stibgate.vendors.stibnite.requests import (
 
 __all__ = [
     "DomainFilters",
-    "Export",
     "Job",
     "Lookup",
     "Means",

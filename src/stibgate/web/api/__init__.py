@@ -9,7 +9,7 @@ from stibgate.web.api import deliveries, jobs, money, replays, sinks, system, ta
 from stibgate.web.api.door import Door, handler_of
 from stibgate.web.api.route import PREFIX, Api, Route
 
-__all__ = ["PREFIX", "ROUTES", "Api", "Door", "Route", "add_api"]
+__all__ = ["PREFIX", "ROUTES", "Api", "Door", "add_api"]
 
 ROUTES: tuple[Route, ...] = (
     *deliveries.ROUTES,

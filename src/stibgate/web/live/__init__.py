@@ -6,7 +6,7 @@ What is shown is what the log's allow-list let pass: no person, no secret.
 """
 
 from stibgate.web.live.feed import Feed
-from stibgate.web.live.filters import NAMES, Filter, read_filter
+from stibgate.web.live.filters import NAMES, read_filter
 from stibgate.web.live.stream import LiveStream
 
-__all__ = ["NAMES", "Feed", "Filter", "LiveStream", "read_filter"]
+__all__ = ["NAMES", "Feed", "LiveStream", "read_filter"]
