@@ -43,6 +43,7 @@ class Bulks:
         self._new_id = new_id
         self._stops: dict[str, asyncio.Event] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     async def start(
         self,
@@ -82,6 +83,7 @@ class Bulks:
 
     async def go_on(self) -> int:
         """Go on with what an earlier process did not come to the end of; return how many there were."""
+        self._closing = False
         left = await self._operations.read(lambda ledger: ledger.open_bulks())
         for bulk, selection in left:
             if bulk.replay_id not in self._stops:  # the call that began it came again before us
@@ -96,12 +98,15 @@ class Bulks:
         return await self._operations.read(lambda ledger: ledger.bulk(replay_id))
 
     async def close(self) -> None:
-        """Stop every replay after the page that it is at; the next start goes on with it."""
+        """Stop every replay after the page that it is at, and run none that begins from now on; the next start does."""
+        self._closing = True
         for stop in self._stops.values():
             stop.set()
         await asyncio.gather(*self._running)
 
     def _run(self, bulk: Bulk, selection: Selection) -> None:
+        if self._closing:
+            return
         stop = self._stops[bulk.replay_id] = asyncio.Event()
         task = asyncio.create_task(self._until_it_ends(bulk.replay_id, selection, stop))
         self._running.add(task)

@@ -147,8 +147,10 @@ async def test_only_so_many_at_once(office, monkeypatch):
     await asyncio.sleep(0)
     gate.open.set()
     await end
-    assert {one["state"] for one in (await office.get("replays"))["data"]} == {"running"}
-    assert await office.acts.bulks.go_on() == RUNNING_MAX
+    assert (await office.ask("replays", ALL))[0] == 202, "during the drain: kept, and not begun"
+    assert {one["state"] for one in (await office.get("replays"))["data"]} == {"running", "counting"}
+    assert not office.acts.bulks._running
+    assert await office.acts.bulks.go_on() == RUNNING_MAX + 1
     await asyncio.gather(*office.acts.bulks._running)
     assert {one["state"] for one in (await office.get("replays"))["data"]} == {"done"}
 
