@@ -27,6 +27,7 @@ from tests.pipeline.world import (
     make_intake,
     outcomes,
 )
+from tests.stores.base import replay_task
 from tests.virtual import now_ms, run
 
 CANARY = "canary-zoe@example.com"
@@ -332,7 +333,7 @@ async def test_the_last_try_keeps_its_answers():
     world = await one(SinkUnavailable("503", outcomes=said), policy=replace(POLICY, schedule_s=(0,)))
     task = await world.attempt()
     assert (task.state, world.kinds()) == (TaskState.DEAD, [_WRITTEN])
-    await world.store.replay_task("tsk_1", Replay(world.clock(), "me"))
+    await replay_task(world.store, "tsk_1", Replay(world.clock(), "me"))
     assert (await world.attempt()).state is TaskState.DELIVERED
     assert [record.position for record in world.sink.batches[1].records] == [0]
 
@@ -342,7 +343,7 @@ async def test_a_resend_has_a_key_of_its_own():
     world = await one([Outcome(0, _WRITTEN), Outcome(1, _REFUSED)])
     await world.attempt()
     for forced in (False, True):
-        await world.store.replay_task("tsk_1", Replay(world.clock(), "me", forced))
+        await replay_task(world.store, "tsk_1", Replay(world.clock(), "me", forced))
         await world.attempt()
     keys = [(batch.key, batch.resend, batch.forced, len(batch.records)) for batch in world.sink.batches]
     assert keys == [("tsk_1", 0, False, 2), ("tsk_1.1", 1, False, 1), ("tsk_1.2", 2, True, 2)]

@@ -28,6 +28,7 @@ from tests.pipeline.world import (
     signed,
     to_sinks,
 )
+from tests.stores.base import replay_task
 from tests.virtual import now_ms, run
 
 DAY_S = 86_400
@@ -124,7 +125,7 @@ def test_a_wake_up_is_heard():
         for step in range(3):
             assert await service.store.resume("drop", now_ms=now_ms()) is (step == 0)
             if step:
-                await service.store.replay_task("tsk_1", Replay(now_ms(), "me", forced=True))
+                await replay_task(service.store, "tsk_1", Replay(now_ms(), "me", forced=True))
             service.worker.wake_all()
             await asyncio.sleep(0.1)
             assert service.tasks()[0].state is TaskState.DELIVERED

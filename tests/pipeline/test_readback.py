@@ -13,6 +13,7 @@ from stibgate.stores import Replay
 from stibgate.vendors.paths import segment
 from stibgate.vendors.stibnite import NewJob
 from tests.pipeline.jobs_world import House, document, full, thin
+from tests.stores.base import replay_delivery
 
 DAY_S = 86_400
 GONE = VendorUnavailable("GET /v1/persons/search/jobs/{job_id}: no connection")
@@ -31,7 +32,7 @@ async def fetch_until(house, hours=25.0):
 
 
 async def replay(house, delivery_id):
-    await house.store.replay_delivery(delivery_id, Replay(house.clock(), "me"))
+    await replay_delivery(house.store, delivery_id, Replay(house.clock(), "me"))
     await house.process()
 
 

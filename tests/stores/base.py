@@ -8,7 +8,7 @@ from stibgate.domain.budget import Verdict
 from stibgate.domain.event import JOB_SUCCEEDED
 from stibgate.domain.job import Job
 from stibgate.domain.task import Outcome, OutcomeKind, Signal, Task
-from stibgate.stores import Claim, Ledger, NewTask, Replay
+from stibgate.stores import Claim, Ledger, NewTask, Replay, ReplayResult, Step
 from tests.stores.world import (
     EVERY_TASK,
     MONTHLY,
@@ -143,6 +143,25 @@ class StoreLaws:
 def replay(at_ms: int = NOW_MS + 1000, *, by: str = "me", forced: bool = False) -> Replay:
     """Return an operator's wish."""
     return Replay(at_ms, by, forced)
+
+
+async def replay_task(store, task_id: str, wish: Replay, positions: Sequence[int] = ()) -> ReplayResult:
+    """Send one task again, with *positions* that it never owed; return what became of that."""
+    step = Step("", ReplayResult.REPLAYED, task_id=task_id, positions=positions)
+    (result,) = await store.replay([step], wish)
+    return result
+
+
+async def replay_delivery(store, delivery_id: str, wish: Replay) -> ReplayResult:
+    """Have one delivery processed again; return what became of that."""
+    (result,) = await store.replay([Step(delivery_id, ReplayResult.REPLAYED)], wish)
+    return result
+
+
+async def add_tasks(store, delivery_id: str, tasks: Sequence[NewTask], wish: Replay) -> int:
+    """Enqueue *tasks* that a delivery does not have yet; return how many there were."""
+    steps = [Step(delivery_id, ReplayResult.REPLAYED, new=task) for task in tasks]
+    return list(await store.replay(steps, wish)).count(ReplayResult.REPLAYED)
 
 
 def created(*positions: int, kind: OutcomeKind = OutcomeKind.CREATED) -> Sequence[Outcome]:

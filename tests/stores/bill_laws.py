@@ -5,7 +5,7 @@ import pytest
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import Outcome, OutcomeKind, Signal
 from stibgate.stores import NewTask
-from tests.stores.base import CRM, StoreLaws, created, new_task, replay
+from tests.stores.base import CRM, StoreLaws, add_tasks, created, new_task, replay, replay_task
 from tests.stores.world import HOUR_MS, NOW_MS, make_delivery, make_processed, make_run, snapshot
 
 REFUSED = Outcome(1, OutcomeKind.REFUSED)
@@ -65,11 +65,11 @@ class BillLaws(StoreLaws):
         await self.push(store)
         await self.answer(store, Signal.SPLIT, outcomes=[*created(0), REFUSED])
         assert self.counts() == (2, 2, 1, 0, 1)
-        await store.replay_task("d1/crm", replay(NOW_MS + HOUR_MS))
+        await replay_task(store, "d1/crm", replay(NOW_MS + HOUR_MS))
         assert self.counts() == (2, 2, 1, 1, 0)
         await self.answer(store, outcomes=created(1))
         assert self.counts() == (2, 2, 2, 0, 0)
-        await store.replay_task("d1/crm", replay(NOW_MS + HOUR_MS, forced=True))
+        await replay_task(store, "d1/crm", replay(NOW_MS + HOUR_MS, forced=True))
         assert self.counts() == (2, 2, 0, 2, 0)
         await store.cancel(["d1/crm"], now_ms=NOW_MS, by="me")
         assert self.counts() == (2, 2, 0, 0, 2)
@@ -95,7 +95,7 @@ class BillLaws(StoreLaws):
         assert self.counts() == (3, 3, 1, 1, 0)
         await self.answer(store, sink="drop", outcomes=created(1))
         assert self.counts() == (3, 3, 2, 0, 1)
-        assert await store.add_tasks("d1", [NewTask("d1/more", "more", (0, 1, 2))], replay()) == 1
+        assert await add_tasks(store, "d1", [NewTask("d1/more", "more", (0, 1, 2))], replay()) == 1
         assert self.counts() == (3, 3, 0, 3, 0)
         await self.answer(store, sink="more", outcomes=created(0, 1, 2))
         assert self.counts() == (3, 3, 3, 0, 0)

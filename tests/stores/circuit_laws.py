@@ -7,7 +7,7 @@ import pytest
 from stibgate.domain.circuit import CLOSED, CircuitPolicy, CircuitState
 from stibgate.domain.task import Signal, TaskState
 from stibgate.stores import ReplayResult
-from tests.stores.base import StoreLaws, created, replay
+from tests.stores.base import StoreLaws, created, replay, replay_task
 from tests.stores.world import EVERY_TASK, HOUR_MS, NOW_MS, PATIENT
 
 BREAKER = CircuitPolicy(failures=3, open_for_s=30, open_for_max_s=600)
@@ -64,7 +64,7 @@ class CircuitLaws(StoreLaws):
             (probe,) = await self.claim(store, at_ms=NOW_MS + OPEN_MS, policy=POLICY)
             await self.fail(store, probe, signal=Signal.HELD, at_ms=NOW_MS + OPEN_MS, due_ms=NOW_MS + HOUR_MS)
         at_ms = NOW_MS + OPEN_MS + 1
-        assert await store.replay_task(waiting.task_id, replay(at_ms)) is ReplayResult.REPLAYED
+        assert await replay_task(store, waiting.task_id, replay(at_ms)) is ReplayResult.REPLAYED
         assert await store.next_due_ms("crm") <= at_ms
         (probe,) = await self.claim(store, at_ms=at_ms, policy=POLICY)
         assert await self.claim(store, at_ms=at_ms, policy=POLICY) == []

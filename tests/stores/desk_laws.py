@@ -8,7 +8,7 @@ import pytest
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import OutcomeKind, Signal, TaskState
 from stibgate.stores import ReplayNote, ReplayResult
-from tests.stores.base import StoreLaws, created, new_task, replay
+from tests.stores.base import StoreLaws, add_tasks, created, new_task, replay, replay_delivery, replay_task
 from tests.stores.world import (
     EVERY_TASK,
     HOUR_MS,
@@ -33,7 +33,7 @@ class ReplayLaws(StoreLaws):
         await self.end(store, 1, "dead")
         await self.add(store, 2)
         assert self.ledger.delivery("d1").state is DeliveryState.DONE
-        assert await store.replay_task("d1/crm", replay(LATER_MS)) is REPLAYED
+        assert await replay_task(store, "d1/crm", replay(LATER_MS)) is REPLAYED
         task = self.ledger.task("d1/crm")
         assert (task.state, task.next_attempt_at_ms, task.owed_at_ms, task.tries) == ("queued", LATER_MS, LATER_MS, 0)
         assert (task.attempts, task.resend, task.forced, task.records) == (1, 0, False, 2)
@@ -67,7 +67,7 @@ class ReplayLaws(StoreLaws):
         """What comes again is what is not done, or all of it where that was asked for; the sink is told how often."""
         before = await self.end(store, 1, state)
         wish = replay(forced=forced)
-        assert await store.replay_task("d1/crm", wish) is result
+        assert await replay_task(store, "d1/crm", wish) is result
         if result is NOTHING_LEFT:
             assert self.ledger.task("d1/crm") == before
             assert list(self.ledger.replays("d1")) == []
@@ -93,32 +93,32 @@ class ReplayLaws(StoreLaws):
             await store.pause("crm", now_ms=NOW_MS, by="me")
         before = snapshot(self.ledger)
         for forced in (False, True):
-            assert await store.replay_task("d1/crm", replay(forced=forced), (0, 1)) is ON_THE_WAY
-        assert await store.replay_task("nobody", replay()) is ReplayResult.UNKNOWN
+            assert await replay_task(store, "d1/crm", replay(forced=forced), (0, 1)) is ON_THE_WAY
+        assert await replay_task(store, "nobody", replay()) is ReplayResult.UNKNOWN
         assert snapshot(self.ledger) == before
 
     async def test_resend_counts(self, store):
         """Each replay of what the sink had taken is another resend; one of what it never took is not."""
         await self.end(store, 1, "partial")
         for number in range(1, 4):
-            assert await store.replay_task("d1/crm", replay(LATER_MS, forced=True)) is REPLAYED
+            assert await replay_task(store, "d1/crm", replay(LATER_MS, forced=True)) is REPLAYED
             (task,) = await self.claim(store, at_ms=LATER_MS)
             assert (task.resend, task.attempts) == (number, number + 1)
             await self.settle(store, task, Signal.TAKEN)
-        await store.replay_task("d1/crm", replay(LATER_MS, forced=True))
+        await replay_task(store, "d1/crm", replay(LATER_MS, forced=True))
         (task,) = await self.claim(store, at_ms=LATER_MS)
         await self.settle(store, task, Signal.EXHAUSTED)
-        await store.replay_task("d1/crm", replay(LATER_MS))
+        await replay_task(store, "d1/crm", replay(LATER_MS))
         assert self.ledger.task("d1/crm").resend == 4
         assert [note.state for note in self.ledger.replays("d1")] == ["partial", *["delivered"] * 3, "dead"]
 
     async def test_forced_is_of_one_replay(self, store):
         """A task that was forced once is not forced for ever."""
         await self.end(store, 1, "delivered")
-        await store.replay_task("d1/crm", replay(LATER_MS, forced=True))
+        await replay_task(store, "d1/crm", replay(LATER_MS, forced=True))
         (task,) = await self.claim(store, at_ms=LATER_MS)
         await self.settle(store, task, Signal.EXHAUSTED)
-        await store.replay_task("d1/crm", replay(LATER_MS))
+        await replay_task(store, "d1/crm", replay(LATER_MS))
         (task,) = await self.claim(store, at_ms=LATER_MS)
         assert task.forced is False
         await self.settle(store, task, Signal.TAKEN)
@@ -126,7 +126,7 @@ class ReplayLaws(StoreLaws):
     async def test_history(self, store):
         """What was answered before a replay stays in the history, and only the newest answer counts."""
         await self.end(store, 1, "partial")
-        await store.replay_task("d1/crm", replay(LATER_MS))
+        await replay_task(store, "d1/crm", replay(LATER_MS))
         assert self.kinds("d1/crm") == [(1, "created")]
         (task,) = await self.claim(store, at_ms=LATER_MS)
         await self.settle(store, task, Signal.TAKEN, outcomes=created(0))
@@ -141,7 +141,7 @@ class ReplayLaws(StoreLaws):
         split = [*created(0), *created(1, kind=kind)]
         signal = Signal.SPLIT if kind is OutcomeKind.REFUSED else Signal.TAKEN
         await self.settle(store, task, signal, outcomes=split)
-        assert await store.replay_task("d1/crm", replay(NOW_MS)) is REPLAYED
+        assert await replay_task(store, "d1/crm", replay(NOW_MS)) is REPLAYED
         (task,) = await self.claim(store)
         assert [record.position for record in (await store.owed(task)).records] == [1]
 
@@ -150,13 +150,13 @@ class ReplayLaws(StoreLaws):
         await self.add(store, records=4, tasks=[new_task("d1/crm", (2,))])
         (task,) = await self.claim(store)
         await self.settle(store, task, Signal.TAKEN, outcomes=created(2))
-        assert await store.replay_task("d1/crm", replay(NOW_MS), ()) is NOTHING_LEFT
-        assert await store.replay_task("d1/crm", replay(NOW_MS), (3, 0)) is REPLAYED
+        assert await replay_task(store, "d1/crm", replay(NOW_MS), ()) is NOTHING_LEFT
+        assert await replay_task(store, "d1/crm", replay(NOW_MS), (3, 0)) is REPLAYED
         assert list(self.ledger.positions("d1/crm")) == [0, 2, 3]
         (task,) = await self.claim(store)
         assert ([r.position for r in (await store.owed(task)).records], task.records) == ([0, 3], 3)
         await self.settle(store, task, Signal.TAKEN, outcomes=created(0, 3))
-        await store.replay_task("d1/crm", replay(NOW_MS), range(4))
+        await replay_task(store, "d1/crm", replay(NOW_MS), range(4))
         assert list(self.ledger.positions("d1/crm")) == [0, 1, 2, 3]
         (task,) = await self.claim(store)
         await self.settle(store, task, Signal.TAKEN, outcomes=created(1))
@@ -165,9 +165,9 @@ class ReplayLaws(StoreLaws):
         """A replay while the sink is paused waits for the resume, and does not grow old till then."""
         await self.end(store, 1, "dead")
         await store.pause("crm", now_ms=NOW_MS, by="me")
-        assert await store.replay_task("d1/crm", replay(NOW_MS + 1000)) is REPLAYED
+        assert await replay_task(store, "d1/crm", replay(NOW_MS + 1000)) is REPLAYED
         assert self.states() == {"d1/crm": "paused"}
-        assert await store.replay_task("d1/crm", replay(NOW_MS + 1000)) is ON_THE_WAY
+        assert await replay_task(store, "d1/crm", replay(NOW_MS + 1000)) is ON_THE_WAY
         await store.resume("crm", now_ms=LATER_MS)
         (task,) = await self.claim(store, at_ms=LATER_MS)
         assert task.owed_at_ms == LATER_MS
@@ -177,7 +177,7 @@ class ReplayLaws(StoreLaws):
         await self.end(store, 1, "waiting")
         claim = await self.ask(store, at_ms=LATER_MS, policy=AGEING)
         assert len(claim.given_up) == 1
-        await store.replay_task("d1/crm", replay(LATER_MS))
+        await replay_task(store, "d1/crm", replay(LATER_MS))
         assert len(await self.claim(store, at_ms=LATER_MS + 100_000, policy=AGEING)) == 1
 
     async def test_a_thousand_interleaved(self, store):
@@ -195,7 +195,7 @@ class ReplayLaws(StoreLaws):
         where = replace(EVERY_TASK, state=TaskState.DEAD)
         before, replayed = None, 0
         while page := self.ledger.tasks(where, limit=37, before=before):
-            results = await asyncio.gather(*(store.replay_task(task.task_id, replay(LATER_MS)) for _, task in page))
+            results = await asyncio.gather(*(replay_task(store, task.task_id, replay(LATER_MS)) for _, task in page))
             assert set(results) == {REPLAYED}
             replayed += len(page)
             before = page[-1][0]
@@ -213,10 +213,10 @@ class ReplayLaws(StoreLaws):
         else:
             await store.admit(make_delivery(1, records=2))
             await store.process(make_processed(1, (), state=state, reason="why"))
-        assert await store.replay_delivery("d1", replay(LATER_MS)) is REPLAYED
+        assert await replay_delivery(store, "d1", replay(LATER_MS)) is REPLAYED
         stored = self.ledger.delivery("d1")
         assert (stored.state, stored.reason, stored.processed_at_ms) == (DeliveryState.ACCEPTED, None, None)
-        assert await store.replay_delivery("d1", replay(LATER_MS)) is ON_THE_WAY
+        assert await replay_delivery(store, "d1", replay(LATER_MS)) is ON_THE_WAY
         (waiting,) = await store.accepted(limit=9)
         assert (waiting.delivery.delivery_id, waiting.body) == ("d1", make_delivery(1).body)
         await store.process(make_processed(1, at_ms=LATER_MS))
@@ -232,18 +232,18 @@ class ReplayLaws(StoreLaws):
         await self.add(store, 2)
         before = snapshot(self.ledger)
         for name, result in [("d1", NOTHING_LEFT), ("d2", NOTHING_LEFT), ("d9", ReplayResult.UNKNOWN)]:
-            assert await store.replay_delivery(name, replay()) is result
+            assert await replay_delivery(store, name, replay()) is result
         assert snapshot(self.ledger) == before
 
     async def test_add_tasks(self, store):
         """Tasks for sinks that routes name now are added to a delivery, once, and it is open until they are final."""
         await self.end(store, 1, "delivered")
         tasks = [new_task("n1", (1,), "drop"), new_task("n2", (0, 1), "crm"), new_task("n3", (0, 1), "hook")]
-        assert await store.add_tasks("d1", tasks, replay(LATER_MS)) == 2
+        assert await add_tasks(store, "d1", tasks, replay(LATER_MS)) == 2
         assert self.states() == {"d1/crm": "delivered", "n1": "queued", "n3": "queued"}
         assert self.ledger.delivery("d1").state is DeliveryState.PROCESSING
         again = [replace(task, task_id=f"{task.task_id} again") for task in tasks]
-        assert await store.add_tasks("d1", again, replay(LATER_MS)) == 0
+        assert await add_tasks(store, "d1", again, replay(LATER_MS)) == 0
         notes = [(note.task_id, note.state, note.records) for note in self.ledger.replays("d1")]
         assert notes == [("n1", "new", 1), ("n3", "new", 2)]
         for sink, positions in (("drop", (1,)), ("hook", (0, 1))):
@@ -258,19 +258,19 @@ class ReplayLaws(StoreLaws):
         await store.process(make_processed(1, ()))
         await store.admit(make_delivery(2, records=2))
         await store.admit(make_delivery(3, state=DeliveryState.IGNORED))
-        assert await store.add_tasks("d1", [new_task("n1")], replay()) == 1
+        assert await add_tasks(store, "d1", [new_task("n1")], replay()) == 1
         for name in ("d2", "d3", "d9"):
-            assert await store.add_tasks(name, [new_task("n2")], replay()) == 0
+            assert await add_tasks(store, name, [new_task("n2")], replay()) == 0
         assert self.states() == {"n1": "queued"}
 
     async def test_added_tasks_know_their_place(self, store):
         """A task that is added waits for its persons like any other, and while its sink is paused."""
         await self.end(store, 1, "delivered", "ann", "bob")
         await self.leased(store, 2, "ann", sinks=["drop"])
-        await store.add_tasks("d1", [new_task("n1", (0,), "drop")], replay(NOW_MS))
+        await add_tasks(store, "d1", [new_task("n1", (0,), "drop")], replay(NOW_MS))
         assert await self.claim(store, "drop") == []
         await store.pause("hook", now_ms=NOW_MS, by="me")
-        await store.add_tasks("d1", [new_task("n2", (0,), "hook")], replay(NOW_MS))
+        await add_tasks(store, "d1", [new_task("n2", (0,), "hook")], replay(NOW_MS))
         assert self.states()["n2"] == "paused"
 
     # -- cancel
@@ -309,7 +309,7 @@ class ReplayLaws(StoreLaws):
         await self.settle(store, task, Signal.UNAVAILABLE, outcomes=created(1))
         await store.cancel(["d1/crm"], now_ms=LATER_MS, by="me")
         assert self.kinds("d1/crm") == [(1, "created")]
-        await store.replay_task("d1/crm", replay(LATER_MS))
+        await replay_task(store, "d1/crm", replay(LATER_MS))
         (task,) = await self.claim(store, at_ms=LATER_MS)
         assert [record.position for record in (await store.owed(task)).records] == [0]
 

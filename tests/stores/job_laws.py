@@ -7,7 +7,7 @@ import pytest
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.job import JobState, StopReason
 from stibgate.stores import JobFilter, UsageNote
-from tests.stores.base import StoreLaws, replay
+from tests.stores.base import StoreLaws, replay, replay_delivery
 from tests.stores.world import (
     CREDITS,
     EVERY_JOB,
@@ -165,7 +165,7 @@ class JobLaws(StoreLaws):
         await store.admit(make_delivery(1, job_id="j1"))
         await store.process(make_processed(1, (), records=0, state=DeliveryState.QUARANTINED, reason="why"))
         assert self.ledger.job("j1").state is JobState.SUBMITTED
-        await store.replay_delivery("d1", replay())
+        await replay_delivery(store, "d1", replay())
         await store.process(make_processed(1, job=make_result(1)))
         assert self.ledger.job("j1").state is JobState.SUCCEEDED
 

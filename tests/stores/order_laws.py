@@ -7,7 +7,7 @@ import pytest
 from stibgate.domain.record import Record
 from stibgate.domain.task import Signal, TaskState
 from stibgate.stores import ReplayResult, TaskFilter
-from tests.stores.base import StoreLaws, created, new_task, replay
+from tests.stores.base import StoreLaws, created, new_task, replay, replay_task
 from tests.stores.world import HOUR_MS, LEASE_MS, NOW_MS, PATIENT, make_delivery, make_processed
 
 LATER_MS = NOW_MS + HOUR_MS
@@ -198,7 +198,7 @@ class OrderLaws(StoreLaws):
         """An old task that is replayed is not leased beside a newer leased one with the same person."""
         await self.end(store, 1, "dead", "ann", "bob")
         newer = await self.leased(store, 2, "bob", policy=LONG_LEASE)
-        assert await store.replay_task("d1/crm", replay()) is ReplayResult.REPLAYED
+        assert await replay_task(store, "d1/crm", replay()) is ReplayResult.REPLAYED
         assert await self.names(store, at_ms=LATER_MS - 1, policy=LONG_LEASE) == []
         assert self.ledger.blocker("d1/crm") == "d2/crm"
         await self.settle(store, newer, Signal.UNAVAILABLE, next_attempt_at_ms=NOW_MS + 1)
@@ -209,14 +209,14 @@ class OrderLaws(StoreLaws):
         await self.end(store, 1, "dead", "ann")
         await self.add(store, 2, "ann")
         await self.add(store, 3, "ann")
-        await store.replay_task("d1/crm", replay(NOW_MS))
+        await replay_task(store, "d1/crm", replay(NOW_MS))
         assert await self.names(store) == ["d1"]
         assert await self.names(store) == []
 
     async def test_a_replay_holds_up_only_what_it_owes(self, store):
         """A replayed task is about the persons whose records come again, not about those that are done."""
         await self.end(store, 1, "partial", "ann", "bob")
-        await store.replay_task("d1/crm", replay(NOW_MS))
+        await replay_task(store, "d1/crm", replay(NOW_MS))
         (first,) = await self.claim(store)
         await self.add(store, 2, "bob")
         await self.add(store, 3, "ann")
@@ -229,7 +229,7 @@ class OrderLaws(StoreLaws):
         await self.add(store, 1, "ann", "bob", tasks=[new_task("d1/crm", (0,))])
         (first,) = await self.claim(store)
         await self.settle(store, first, Signal.UNAVAILABLE, next_attempt_at_ms=LATER_MS)
-        await store.replay_task("d1/crm", replay(NOW_MS), (1,))
+        await replay_task(store, "d1/crm", replay(NOW_MS), (1,))
         await self.add(store, 2, "bob")
         assert await self.names(store) == ["d1"]
 
@@ -239,7 +239,7 @@ class OrderLaws(StoreLaws):
         for number, people in enumerate(names):
             await self.end(store, number, "dead", *people)
         for number in (3, 5, 1, 0, 2, 4):
-            await store.replay_task(f"d{number}/crm", replay(NOW_MS))
+            await replay_task(store, f"d{number}/crm", replay(NOW_MS))
             await self.claim(store, limit=1)
         for step in range(9):
             running = self.states_of("leased")

@@ -8,7 +8,7 @@ import pytest
 from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import TRANSITIONS, Outcome, OutcomeKind, Settlement, Signal, TaskState
 from stibgate.errors import IllegalTransition
-from tests.stores.base import StoreLaws, created, new_task, replay
+from tests.stores.base import StoreLaws, created, new_task, replay, replay_task
 from tests.stores.world import (
     HOUR_MS,
     LEASE_MS,
@@ -272,7 +272,7 @@ class QueueLaws(StoreLaws):
         assert len(self.ledger.history(task.task_id)) == 2 * LARGE - 1
         assert {outcome.kind for outcome in self.ledger.outcomes(task.task_id)} == {OutcomeKind.CREATED}
         # a partial task without a refused record is what the check would name: make it whole again
-        await store.replay_task(task.task_id, replay(forced=True))
+        await replay_task(store, task.task_id, replay(forced=True))
 
     async def test_a_task_owes_its_positions(self, store):
         """A task owes the records that were routed to it, and no others."""

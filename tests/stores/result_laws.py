@@ -6,7 +6,7 @@ from stibgate.domain.delivery import DeliveryState, IdempotencyKey
 from stibgate.domain.event import QuarantineReason
 from stibgate.domain.record import lookup_hash
 from stibgate.stores import Awaited
-from tests.stores.base import StoreLaws, replay
+from tests.stores.base import StoreLaws, replay, replay_delivery
 from tests.stores.world import DAY_MS, NOW_MS, make_delivery, make_processed, make_records, snapshot
 
 QUARANTINED = DeliveryState.QUARANTINED
@@ -166,7 +166,7 @@ class ResultLaws(StoreLaws):
         await self.thin(store)
         await store.fetched("d1", b"r", at_ms=NOW_MS)
         await store.process(make_processed(1, (), records=0, state=state, reason="envelope"))
-        await store.replay_delivery("d1", replay())
+        await replay_delivery(store, "d1", replay())
         assert (await self.ready(store), self.ledger.result("d1")) == ([("d1", kept)], kept)
 
     # -- two keys

@@ -16,6 +16,7 @@ from stibgate.domain.delivery import DeliveryState
 from stibgate.domain.task import FINAL, TRANSITIONS, Outcome, OutcomeKind, Settlement, Signal, TaskState
 from stibgate.stores import DeliveryFilter, NewTask, Replay
 from stibgate.stores.filing import file_some
+from tests.stores.base import add_tasks, replay_delivery, replay_task
 from tests.stores.machine import LEASE_MS, MAX_AGE_MS, PEOPLE, TTL_MS, USUAL, Stores
 from tests.stores.world import (
     PATIENT,
@@ -83,7 +84,7 @@ class StoresAgree(Stores):
 
     @rule(number=st.integers(1, 20))
     def replay(self, number):
-        self.both(lambda store: store.replay_delivery(f"d{number}", Replay(self.now_ms, "me")))
+        self.both(lambda store: replay_delivery(store, f"d{number}", Replay(self.now_ms, "me")))
 
 
 class Scheduler(Stores):
@@ -209,7 +210,7 @@ class Scheduler(Stores):
         records = self.plain.delivery(task.delivery_id).records
         more = range(records) if widen else ()
         wish = Replay(self.now_ms, "me", forced)
-        result = self.both(lambda store: store.replay_task(task.task_id, wish, more))
+        result = self.both(lambda store: replay_task(store, task.task_id, wish, more))
         after = self.plain.task(task.task_id)
         if result == "replayed":
             self.answered.discard(task.task_id)
@@ -229,7 +230,7 @@ class Scheduler(Stores):
     def add_task(self, choice, sink):
         number = 1 + choice % self.count
         new = [NewTask(f"d{number}/{sink}/added", sink, (0,))]
-        self.both(lambda store: store.add_tasks(f"d{number}", new, Replay(self.now_ms, "me")))
+        self.both(lambda store: add_tasks(store, f"d{number}", new, Replay(self.now_ms, "me")))
 
     @invariant()
     def nobody_is_written_to_twice_at_once(self):

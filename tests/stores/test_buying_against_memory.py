@@ -12,6 +12,7 @@ from stibgate.domain.event import JOB_SUCCEEDED, RECORDS_PUSHED
 from stibgate.domain.job import ZERO, JobResult, JobState
 from stibgate.domain.task import Outcome, OutcomeKind, Signal
 from stibgate.stores import JobFilter, NewTask, Replay
+from tests.stores.base import replay_delivery, replay_task
 from tests.stores.machine import TTL_MS, USUAL, Stores
 from tests.stores.world import (
     CREDITS,
@@ -197,7 +198,7 @@ class Buying(Stores):
     @rule(choice=NUMBERS)
     def replay(self, choice):
         name = self.pick(choice, self.deliveries())
-        self.both(lambda store: store.replay_delivery(name, Replay(self.now_ms, "me")))
+        self.both(lambda store: replay_delivery(store, name, Replay(self.now_ms, "me")))
 
     # -- forwarding, for the bills
 
@@ -219,7 +220,7 @@ class Buying(Stores):
     @rule(choice=NUMBERS, forced=st.booleans())
     def send_again(self, choice, forced):
         task = self.tasks()[choice % len(self.tasks())]
-        self.both(lambda store: store.replay_task(task.task_id, Replay(self.now_ms, "me", forced)))
+        self.both(lambda store: replay_task(store, task.task_id, Replay(self.now_ms, "me", forced)))
 
     # -- what must hold
 

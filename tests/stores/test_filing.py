@@ -9,7 +9,7 @@ from stibgate.stores import DeliveryFilter, TaskFilter
 from stibgate.stores.filing import SLICE, file_some
 from stibgate.stores.ledger import open_ledger
 from stibgate.stores.sqlite import SqliteStore
-from tests.stores.base import replay
+from tests.stores.base import replay, replay_delivery
 from tests.stores.world import NOW_MS, make_delivery, make_processed
 
 
@@ -62,7 +62,7 @@ async def test_counted_once(store, filed_after):
         lambda: store.admit(make_delivery(1, state=DeliveryState.QUARANTINED)),
         lambda: store.admit(make_delivery(2)),
         lambda: store.process(make_processed(2, [], records=0)),
-        lambda: store.replay_delivery("d1", replay(NOW_MS)),
+        lambda: replay_delivery(store, "d1", replay(NOW_MS)),
         lambda: store.process(make_processed(1, [], records=0)),
     ]
     counts = []

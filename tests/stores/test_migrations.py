@@ -12,7 +12,7 @@ from stibgate.stores.connection import open_writer
 from stibgate.stores.ledger import open_ledger
 from stibgate.stores.migrations import MIGRATIONS, applied, known
 from stibgate.stores.sqlite import SqliteStore
-from tests.stores.base import replay
+from tests.stores.base import replay, replay_task
 from tests.stores.world import (
     EVERYTHING,
     LEASE_MS,
@@ -191,8 +191,8 @@ async def test_work_goes_on(old):
     await store.settle(make_settlement(fifth, Signal.TAKEN), UNBREAKABLE)
     (sixth,) = (await store.claim("crm", PATIENT, now_ms=NOW_MS + 5, limit=9)).tasks
     assert sixth.task_id == "t6"
-    assert await store.replay_task("t2", replay(NOW_MS + 5)) == "replayed"
-    assert await store.replay_task("t3", replay(NOW_MS + 5)) == "replayed"
+    assert await replay_task(store, "t2", replay(NOW_MS + 5)) == "replayed"
+    assert await replay_task(store, "t3", replay(NOW_MS + 5)) == "replayed"
     (second,) = (await store.claim("crm", PATIENT, now_ms=NOW_MS + 5, limit=9)).tasks
     assert (second.task_id, second.attempts, second.resend) == ("t2", 4, 1)
     await store.settle(make_settlement(second, Signal.TAKEN, outcomes=[CREATED[0]]), UNBREAKABLE)

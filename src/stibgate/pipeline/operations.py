@@ -130,7 +130,7 @@ class Operations:
         return report
 
     async def pages(self, selection: Selection, *, forced: bool, position: int | None = None) -> AsyncIterator[Page]:
-        """Yield what a replay of *selection* does, the newest first, each page planned when the one before was done."""
+        """Yield what a replay of *selection* does, the newest first, a few pages planned at a time."""
         async for met in self._met(selection, position):
             planned = await self.read(partial(self._planned, met=met, sink=selection.sink, forced=forced))
             for page in _cut(planned, position):

@@ -11,14 +11,13 @@ from stibgate.stores.memory_tasks import DUE, MemoryTasks
 
 
 class MemoryDesk(MemoryTasks):
-    """Desk over dictionaries, and all that `MemoryTasks` has."""
+    """What `Desk` does, over dictionaries, and all that `MemoryTasks` has; `MemoryReplays` notes it."""
 
     def __init__(self) -> None:
         super().__init__()
         self._replays: list[ReplayNote] = []
 
-    async def replay_task(self, task_id: str, replay: Replay, positions: Sequence[int] = ()) -> ReplayResult:
-        """Make a task due again; see `stores.Desk.replay_task`."""
+    def _replay_task(self, task_id: str, replay: Replay, positions: Sequence[int] = ()) -> ReplayResult:
         task = self._tasks.get(task_id)
         if task is None:
             return ReplayResult.UNKNOWN
@@ -62,8 +61,7 @@ class MemoryDesk(MemoryTasks):
         note = ReplayNote(delivery_id, task_id, replay.at_ms, replay.by, replay.forced, str(state), records)
         self._replays.append(note)
 
-    async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
-        """Process a delivery again; see `stores.Desk.replay_delivery`."""
+    def _replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
         delivery = self._deliveries.get(delivery_id)
         if delivery is None:
             return ReplayResult.UNKNOWN
@@ -77,8 +75,7 @@ class MemoryDesk(MemoryTasks):
         self._note(delivery_id, None, replay, delivery.state, delivery.records)
         return ReplayResult.REPLAYED
 
-    async def add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:
-        """Enqueue what a delivery does not have yet; see `stores.Desk.add_tasks`."""
+    def _add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:
         delivery = self._deliveries.get(delivery_id)
         if delivery is None or delivery.state not in {DeliveryState.DONE, DeliveryState.PROCESSING}:
             return 0

@@ -31,7 +31,7 @@ class MemoryReplays(MemoryOffice):
     ) -> Sequence[ReplayResult]:
         """Send again what each step says; see `stores.Desk.replay`."""
         async with self._whole():
-            return await self._noted([await self._step(step, replay) for step in steps], note)
+            return await self._noted([self._step(step, replay) for step in steps], note)
 
     async def cancel(
         self, task_ids: Sequence[str], *, now_ms: int, by: str, note: Note[Sequence[str]] | None = None
@@ -71,15 +71,15 @@ class MemoryReplays(MemoryOffice):
             vars(self).update(before)
             raise
 
-    async def _step(self, step: Step, replay: Replay) -> ReplayResult:
+    def _step(self, step: Step, replay: Replay) -> ReplayResult:
         if step.verdict is not ReplayResult.REPLAYED:
             return step.verdict
         if step.task_id is not None:
-            return await self.replay_task(step.task_id, replay, step.positions)
+            return self._replay_task(step.task_id, replay, step.positions)
         if step.new is not None:
-            added = await self.add_tasks(step.delivery_id, [step.new], replay)
+            added = self._add_tasks(step.delivery_id, [step.new], replay)
             return ReplayResult.REPLAYED if added else ReplayResult.ON_THE_WAY
-        return await self.replay_delivery(step.delivery_id, replay)
+        return self._replay_delivery(step.delivery_id, replay)
 
     # -- ReplayBook
 

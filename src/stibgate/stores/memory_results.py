@@ -69,12 +69,11 @@ class MemoryResults(MemoryDesk):
         """Return when the next job may be read back; see `stores.Queue.next_result_due_ms`."""
         return min((due_ms for _, due_ms in self._readbacks.values()), default=None)
 
-    async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
-        """Process a delivery again; see `stores.Desk.replay_delivery`."""
+    def _replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
         before = self._deliveries.get(delivery_id)
         if before is not None and before.state is DeliveryState.QUARANTINED:
             self._results.pop(delivery_id, None)
-        return await super().replay_delivery(delivery_id, replay)
+        return super()._replay_delivery(delivery_id, replay)
 
     def awaited(self, delivery_id: str) -> Awaited | None:
         """Return what a delivery waits for; see `stores.Ledger.awaited`."""

@@ -22,7 +22,6 @@ from stibgate.stores import (
     CHUNK_RECORDS,
     Accepted,
     Claim,
-    NewTask,
     Note,
     Owed,
     Processed,
@@ -243,22 +242,6 @@ class SqliteStore(SqliteReplays):
     async def unfinished(self) -> int:
         """Return how many deliveries are not finished; see `stores.Queue.unfinished`."""
         return await self._read(self._ledger.unfinished)
-
-    async def replay_task(self, task_id: str, replay: Replay, positions: Sequence[int] = ()) -> ReplayResult:
-        """Make a task due again; see `stores.Desk.replay_task`."""
-        return await self._writer.submit(
-            lambda db: operating.replay_task(db, task_id, replay, positions, hash_key=self._hash_key)
-        )
-
-    async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
-        """Process a delivery again; see `stores.Desk.replay_delivery`."""
-        return await self._writer.submit(lambda db: operating.replay_delivery(db, delivery_id, replay))
-
-    async def add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:
-        """Enqueue what a delivery does not have yet; see `stores.Desk.add_tasks`."""
-        return await self._writer.submit(
-            lambda db: operating.add_tasks(db, delivery_id, tasks, replay, hash_key=self._hash_key)
-        )
 
     async def replay(
         self, steps: Sequence[Step], replay: Replay, note: Note[Sequence[ReplayResult]] | None = None

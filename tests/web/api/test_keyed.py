@@ -55,14 +55,14 @@ async def test_what_is_no_key(office, key):
 async def test_two_at_once(office, monkeypatch):
     """Of two that come at once one is done; the other is told to ask again, and then gets that one's answer."""
     begun, go_on = asyncio.Event(), asyncio.Event()
-    replay = office.store.replay_task
+    replay = office.store.replay
 
     async def slow(*args):
         begun.set()
         await go_on.wait()
         return await replay(*args)
 
-    monkeypatch.setattr(office.store, "replay_task", slow)
+    monkeypatch.setattr(office.store, "replay", slow)
     first = asyncio.create_task(office.ask("replays", DEAD, headers=KEY))
     await begun.wait()
     answer, _ = await office.answer("replays", DEAD, headers=KEY)
@@ -74,15 +74,15 @@ async def test_two_at_once(office, monkeypatch):
 
 async def test_what_is_refused_may_be_sent_again(office, monkeypatch):
     """A request that failed did nothing, so its key is free: sent again once the fault is mended, it is done."""
-    replay = office.store.replay_task
+    replay = office.store.replay
 
     async def full(*_args):
         raise StoreUnavailable("the disk is full", hint="Free some space.")
 
-    monkeypatch.setattr(office.store, "replay_task", full)
+    monkeypatch.setattr(office.store, "replay", full)
     assert (await office.ask("replays", DEAD, headers=KEY))[0] == 503
     assert (await office.ask("replays", {"of": "people"}, headers=KEY))[0] == 400
-    monkeypatch.setattr(office.store, "replay_task", replay)
+    monkeypatch.setattr(office.store, "replay", replay)
     assert (await office.ask("replays", DEAD, headers=KEY))[1]["records"] == 2
 
 

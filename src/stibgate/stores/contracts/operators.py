@@ -7,7 +7,7 @@ from stibgate.domain.audit import AuditEntry
 from stibgate.domain.rejection import Rejections
 from stibgate.domain.tally import Counted
 from stibgate.stores.replays import Bulk, BulkState, Page, Replay, ReplayResult, Selection, Step
-from stibgate.stores.values import Call, KnownCall, NewTask
+from stibgate.stores.values import Call, KnownCall
 
 T = TypeVar("T")
 Note = Callable[[T], AuditEntry]
@@ -20,25 +20,16 @@ class Desk(Protocol):
     With a *note* the line in the audit that it makes of what the call returns is in the same transaction.
     """
 
-    async def replay_task(self, task_id: str, replay: Replay, positions: Sequence[int] = ()) -> ReplayResult:
-        """Make *task_id* due again with the records that are not done, and with *positions* that it never owed."""
-        ...
-
-    async def replay_delivery(self, delivery_id: str, replay: Replay) -> ReplayResult:
-        """Have a quarantined or ignored delivery processed again from its stored body.
-
-        What was read back of a quarantined one is forgotten: the vendor is asked anew. Of an ignored one it is kept.
-        """
-        ...
-
-    async def add_tasks(self, delivery_id: str, tasks: Sequence[NewTask], replay: Replay) -> int:
-        """Enqueue *tasks* that a processed delivery does not have yet; return how many there were."""
-        ...
-
     async def replay(
         self, steps: Sequence[Step], replay: Replay, note: Note[Sequence[ReplayResult]] | None = None
     ) -> Sequence[ReplayResult]:
-        """Send again what each of *steps* says; return what became of each."""
+        """Send again what each of *steps* says; return what became of each.
+
+        A task is due again with the records that are not done, and with positions that it never owed. A new task is
+        enqueued where the delivery was processed and has none for that sink. A whole delivery is processed again from
+        its stored body where it is quarantined or ignored: what was read back of a quarantined one is forgotten, so
+        that the vendor is asked anew; of an ignored one it is kept.
+        """
         ...
 
     async def cancel(
