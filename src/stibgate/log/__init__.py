@@ -32,15 +32,15 @@ TEXT_MAX = 300
 
 ALLOWED = frozenset({
     "timestamp", "level", "event", "service", "request_id", "delivery_id", "task_id", "trace_id", "span_id",
-    "admin_bind", "alarm", "attempt", "attempts", "authenticated_by", "bind", "body_bytes", "budget", "category",
-    "client_ip", "clients", "code", "config_path", "conflict", "correlation_id", "deadline_s", "dropped", "duration_ms",
-    "end_to_end_ms", "error", "estimated", "event_type", "exception", "exit_code", "flagged", "free_bytes", "hint",
-    "http_status", "inflight_requests", "issues", "job_id", "key_reading", "leases_recovered", "library", "message",
-    "method", "migrations", "next_attempt_at", "outcomes", "partner_customer_id", "person", "pid", "position",
-    "property", "python_version", "reason", "records", "recovered_replays", "recovered_tasks", "released_tasks",
-    "remaining", "repeat_of", "retry_after_s", "run_id", "scheme", "search_id", "signal", "sink", "sinks", "source",
-    "sources", "sqlite_version", "stale", "startup_ms", "suppressed", "unrouted", "uptime_s", "url", "version",
-    "warnings", "actor", "changed", "detail", "errors", "kept", "role", "setting", "target",
+    "actor", "admin_bind", "alarm", "attempt", "attempts", "authenticated_by", "body_bytes", "budget", "category",
+    "changed", "client_ip", "clients", "code", "config_path", "conflict", "correlation_id", "deadline_s", "detail",
+    "dropped", "duration_ms", "end_to_end_ms", "error", "errors", "estimated", "event_type", "exception", "exit_code",
+    "flagged", "free_bytes", "hint", "http_status", "inflight_requests", "issues", "job_id", "kept", "key_reading",
+    "library", "message", "method", "migrations", "next_attempt_at", "outcomes", "partner_customer_id", "person",
+    "position", "property", "python_version", "reason", "records", "recovered_replays", "recovered_tasks", "remaining",
+    "repeat_of", "retry_after_s", "role", "run_id", "scheme", "search_id", "setting", "signal", "sink", "sinks",
+    "source", "sources", "sqlite_version", "stale", "startup_ms", "suppressed", "target", "unrouted", "uptime_s", "url",
+    "version", "warnings",
 })  # fmt: skip
 """Every field that may be logged. Ids here name purchases and parts of ours, never people."""
 
