@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from time import time
 
 import pytest
@@ -185,6 +186,23 @@ def test_a_lock_without_a_living_process_holds_nothing(tmp_path):
     for text in ("", "nonsense", "99999999", "9" * 30, f"{os.getpid()} command"):
         (tmp_path / "s.db.lock").write_text(text)
         assert running_service(store) is None
+
+
+def test_what_this_user_may_not_see_is_wrong(tmp_path, monkeypatch):
+    """Over another user's login the look goes on to its end, and says that it is not the service's user who looks."""
+    config, exists = configure(tmp_path), Path.exists
+
+    def hidden(path):
+        if path.is_relative_to(tmp_path / "data") or path.is_relative_to(tmp_path / "drops"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", hidden)
+    monkeypatch.setattr(os, "access", lambda place, *_: Path(place).name == "config.toml")
+    found = look(config, code=1)
+    assert "service's user" in found["disk of store"]["hint"]
+    assert found["store"]["state"] == "wrong"
+    assert found["listeners"]["state"] == "note"
 
 
 async def test_what_waits_is_told():

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
+from pwd import getpwuid
 
 import pytest
 
@@ -97,6 +99,23 @@ async def test_a_reader_cannot_write(filled, sql):
     ledger = open_ledger(filled)
     assert len(ledger.deliveries(EVERYTHING, limit=None)) == 1
     ledger.close()
+
+
+def test_reading_what_is_somebody_else_s(path, monkeypatch):
+    """Whoever may not look into the folder is told whose it is; the store counts as forbidden, not as absent."""
+
+    def forbidden(_path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path.parent.mkdir()
+    monkeypatch.setattr(Path, "exists", forbidden)
+    with pytest.raises(PermissionRefused, match="Permission denied") as told:
+        open_reader(path)
+    assert told.value.hint == "Check the owner and mode of the file and its folder."
+    monkeypatch.setattr(os, "geteuid", lambda: path.parent.stat().st_uid + 1)
+    with pytest.raises(PermissionRefused) as told:
+        open_reader(path)
+    assert f"`sudo -u {getpwuid(path.parent.stat().st_uid).pw_name}`" in told.value.hint
 
 
 def test_reading_what_is_not_there(path):

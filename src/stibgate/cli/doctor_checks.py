@@ -108,7 +108,7 @@ def _disk(settings: "Settings") -> Iterator[Finding]:
 
 
 def _room(what: str, folder: Path, least: int) -> Finding:
-    standing = next(path for path in (folder, *folder.parents) if path.exists())
+    standing = next(path for path in (folder, *folder.parents) if _seen(path))
     check = f"disk of {what}"
     if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
         return wrong(check, f"{standing} is not writable for this user", "Run the doctor as the service's user.")
@@ -123,6 +123,14 @@ def _room(what: str, folder: Path, least: int) -> Finding:
     if free < 2 * least:
         return warning(check, told, "Free space before it is used up.")
     return ok(check, told)
+
+
+def _seen(path: Path) -> bool:
+    """Return whether *path* is there; what this user may not see is not."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _sqlite() -> Finding:

@@ -5,8 +5,9 @@ everybody takes `sqlite3` from here.
 """
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from pwd import getpwuid
 from urllib.parse import quote
 
 from sqlite_utils import Database
@@ -101,9 +102,14 @@ def open_reader(path: Path) -> Database:
 
     Raises:
         NoStore: There is no database.
+        PermissionRefused: It is not for this user to read.
         StoreError: It cannot be read.
     """
-    if not path.exists():
+    try:
+        there = path.exists()
+    except PermissionError as error:
+        raise _forbidden(path, error) from error
+    if not there:
         raise NoStore(f"there is no store at {path}", hint="Start `stibgate serve` once, or check storage.url.")
     try:
         connection = sqlite3.connect(
@@ -196,12 +202,32 @@ def sync(path: Path) -> None:
 
 def _cannot_open(path: Path, error: Exception) -> StoreError | PermissionRefused:
     if primary_code(error) in {_READONLY, _CANTOPEN}:
-        return PermissionRefused(
-            f"cannot open {path}: {error}", hint="Check the owner and mode of the file and its folder."
-        )
+        return _forbidden(path, error)
     if primary_code(error) in {_NOTADB, _CORRUPT}:
         return StoreError(
             f"{path} is not a sound SQLite database: {error}",
             hint="Move the file aside, keep it, and restore a backup; stibgate never deletes it.",
         )
     return StoreError(f"cannot open {path}: {error}", hint="Check the disk and storage.url.")
+
+
+def _forbidden(path: Path, error: Exception) -> PermissionRefused:
+    """Return the refusal, with whose the store is: people come by a login of their own."""
+    hint = "Check the owner and mode of the file and its folder."
+    for place in (path, *path.parents):
+        with suppress(OSError):
+            owner_id = place.stat().st_uid
+            if owner_id != os.geteuid():
+                name = _user(owner_id)
+                hint = f"{place} belongs to {name}: run this as that user, for example with `sudo -u {name}`."
+            break
+    reason = error.strerror if isinstance(error, OSError) else error
+    return PermissionRefused(f"cannot open {path}: {reason}", hint=hint)
+
+
+def _user(user_id: int) -> str:
+    """Return the name of a user, or `#ID` as sudo takes it where there is none."""
+    try:
+        return getpwuid(user_id).pw_name
+    except KeyError:
+        return f"#{user_id}"

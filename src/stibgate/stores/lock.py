@@ -73,9 +73,8 @@ def running_service(store: Path) -> tuple[int, int] | None:
         holder, space, _ = _said(path.read_bytes())
         if not holder or space:
             return None
-        os.kill(int(holder), 0)
-        return int(holder), path.stat().st_mtime_ns // 1_000_000
-    except PermissionError:  # it lives, as another user
+        with suppress(PermissionError):  # it lives, as another user
+            os.kill(int(holder), 0)
         return int(holder), path.stat().st_mtime_ns // 1_000_000
     except (OSError, OverflowError):
         return None
