@@ -67,6 +67,16 @@ class Gate:
 
 
 @pytest.mark.usefixtures("_one_by_one")
+async def test_asked_again_under_its_key(aiohttp_client):
+    """The same key is the same replay: the answer comes again, and says again where its progress is."""
+    office = await make_office(aiohttp_client, count=2)
+    key = {"Idempotency-Key": "once"}
+    (first, begun), (again, same) = [await office.answer("replays", ALL, headers=key) for _ in range(2)]
+    assert (again.status, same, again.headers["Idempotency-Replayed"]) == (202, begun, "true")
+    assert again.headers["Location"] == first.headers["Location"]
+    assert len((await office.get("replays"))["data"]) == 1
+
+
 async def test_it_can_be_stopped(aiohttp_client, monkeypatch):
     """A replay that is cancelled stops after what it is at; what was sent again stays so, and whoever did it is told."""
     office = await make_office(aiohttp_client, count=5)

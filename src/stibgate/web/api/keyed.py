@@ -5,14 +5,17 @@ too, because that is what most clients send. A key belongs to whoever sends it.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from aiohttp import web
 
 from stibgate.errors import StibgateError
 from stibgate.stores import Call as KeyedCall
-from stibgate.stores import CallState, Office
+from stibgate.stores import CallState, KnownCall, Office
+from stibgate.web.api.route import PREFIX
 from stibgate.web.refused import Refused
 
 HEADER = "Idempotency-Key"
@@ -55,10 +58,17 @@ async def once(
                 status=known.status or 200,
                 body=known.answer.encode(),
                 content_type="application/json",
-                headers={REPLAYED: "true"},
+                headers={REPLAYED: "true", **_place_of(known)},
             )
         case CallState.NEW:
             return await _make(office, call, answer)
+
+
+def _place_of(known: KnownCall) -> dict[str, str]:
+    """Return the header that says where progress is; of the first answer only its body was kept, which names it."""
+    if known.status != HTTPStatus.ACCEPTED:
+        return {}
+    return {"Location": f"{PREFIX}/replays/{json.loads(known.answer)['replay_id']}"}
 
 
 def asked_as(request: web.Request) -> bytes | None:
