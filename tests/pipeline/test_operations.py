@@ -274,3 +274,18 @@ async def test_an_id_does_not_widen_what_is_asked_for():
     other_sink = Selection(TaskFilter(), ["tsk_1"], sink="crm")
     assert (await office.replay(other_sink, forced=True)).results == {"delivered": 1}
     assert office.states() == ["delivered"]
+
+
+@pytest.mark.parametrize(("steps", "records", "sizes"), [(2, 99, [2, 2, 1]), (99, 5, [2, 2, 1]), (99, 1, [1] * 5)])
+async def test_pages_are_small_transactions(monkeypatch, steps, records, sizes):
+    """No page has more tasks, nor more records where it has several tasks, than may wait; each begins where one ended."""
+    monkeypatch.setattr("stibgate.pipeline.operations.STEPS_MAX", steps)
+    monkeypatch.setattr("stibgate.pipeline.operations.CHUNK_RECORDS", records)
+    office = Office()
+    for serial in range(5):
+        await office.receive(serial)
+    await office.work()
+    pages = [page async for page in office.operations.pages(EVERYTHING, forced=True, position=6)]
+    assert [len(page.steps) for page in pages] == sizes
+    assert [page.begins for page in pages] == [6, *(page.ends for page in pages[:-1])]
+    assert [one.begins async for one in office.operations.pages(EVERYTHING, forced=True, position=1)] == []

@@ -46,8 +46,8 @@ log = structlog.get_logger("stibgate.operations")
 T = TypeVar("T")
 PAGE = 200
 """How many deliveries, tasks or ids are looked at before the first of them is done."""
-STEPS_MAX = 100
-"""How many tasks are sent again in one transaction, of `CHUNK_RECORDS` records together where that many are."""
+STEPS_MAX = 50
+"""How many tasks are sent again or cancelled in one transaction: acknowledgements wait some 20 ms behind it."""
 
 NAMES_PEOPLE = re.compile(r"@|\d{7}", re.ASCII)
 """What an address has, and a phone number."""
@@ -181,7 +181,7 @@ class Operations:
     async def cancel(self, selection: Selection, *, by: str, dry_run: bool, lines: Lines | None = None) -> Report:
         """End what *selection* names and nobody works on; return what was done."""
         report = Report(dry_run)
-        async for met, first, last in _with_ends(self._met(selection, None), ()):
+        async for met, first, last in _with_ends(self._met(selection, None, limit=STEPS_MAX), ()):
 
             def after(ended: Sequence[str], met: Sequence[_Met] = met, before: Report = report) -> Report:
                 return _without(before, met, frozenset(ended))
@@ -243,20 +243,23 @@ class Operations:
                 f"there is no sink {sink!r}", hint=f"The configuration has {', '.join(self.sinks) or 'none'}."
             )
 
-    async def _met(self, selection: Selection, position: int | None) -> AsyncIterator[Sequence[_Met]]:
-        """Yield everything that is named from *position* on, the newest first, or in the order of its ids."""
+    async def _met(
+        self, selection: Selection, position: int | None, *, limit: int | None = None
+    ) -> AsyncIterator[Sequence[_Met]]:
+        """Yield everything that is named from *position* on, *limit* at a time, the newest first or by its ids."""
+        limit = limit or PAGE
         if selection.sink is not None:
             self.known(selection.sink)
         if selection.ids:
             seen: set[str] = set()
-            for start in range(0, len(selection.ids), PAGE):
-                met = await self.read(partial(_by_id, selection=selection, start=start, seen=seen))
+            for start in range(0, len(selection.ids), limit):
+                met = await self.read(partial(_by_id, selection=selection, start=start, limit=limit, seen=seen))
                 # Those before the position are looked up once more, so that none is met under another name.
                 if left := [one for one in met if one.ends > (position or 0)]:
                     yield left
             return
         where = await self.read(lambda ledger: _with_people(ledger, selection))
-        while met := await self.read(partial(_listed, where=where, before=position)):
+        while met := await self.read(partial(_listed, where=where, limit=limit, before=position)):
             yield met
             position = met[-1].ends
 
@@ -358,10 +361,10 @@ def _page_of(begins: int | None, met: Sequence[_Met], steps: Sequence[Step]) -> 
     return Page(begins, met[-1].ends, tuple(steps), sum(len(one.things) for one in met), others, unknown)
 
 
-def _by_id(ledger: Ledger, *, selection: Selection, start: int, seen: set[str]) -> Sequence[_Met]:
+def _by_id(ledger: Ledger, *, selection: Selection, start: int, limit: int, seen: set[str]) -> Sequence[_Met]:
     """Return what a page of the ids names, each once; of tasks only those that the filter's state and sink hold for."""
     met = []
-    for number, name in enumerate(selection.ids[start : start + PAGE], start=start + 1):
+    for number, name in enumerate(selection.ids[start : start + limit], start=start + 1):
         named = () if name in seen else _named(ledger, name, selection)
         found = [one for one in named or () if _id_of(one) not in seen]
         seen.update([name, *map(_id_of, found)])
@@ -400,8 +403,8 @@ def _with_people(ledger: Ledger, selection: Selection) -> DeliveryFilter | TaskF
     return replace(where, person=[lookup_hash(ledger.hash_key, *pair) for pair in selection.identifiers])
 
 
-def _listed(ledger: Ledger, *, where: DeliveryFilter | TaskFilter, before: int | None) -> Sequence[_Met]:
+def _listed(ledger: Ledger, *, where: DeliveryFilter | TaskFilter, limit: int, before: int | None) -> Sequence[_Met]:
     """Return the next page of what matches."""
     if isinstance(where, DeliveryFilter):
-        return [_Met(one.sequence, [one]) for one in ledger.deliveries(where, limit=PAGE, before=before)]
-    return [_Met(number, [task]) for number, task in ledger.tasks(where, limit=PAGE, before=before)]
+        return [_Met(one.sequence, [one]) for one in ledger.deliveries(where, limit=limit, before=before)]
+    return [_Met(number, [task]) for number, task in ledger.tasks(where, limit=limit, before=before)]

@@ -245,6 +245,7 @@ def snapshot(office):
 async def test_what_takes_long_is_noted_when_it_begins(aiohttp_client, monkeypatch):
     """Of what takes more than one transaction a line says that it has begun, with the first, and the last the counts."""
     monkeypatch.setattr("stibgate.pipeline.operations.PAGE", 2)
+    monkeypatch.setattr("stibgate.pipeline.operations.STEPS_MAX", 2)
     office = await make_office(aiohttp_client, count=5)
     page, pages = office.store.replay, []
 
