@@ -44,7 +44,6 @@ def test_attempts():
     assert counted(Attempted("crm", Signal.REJECTED, 1e9, 1.0))["dead crm"] == 1
     assert counted(Attempted("crm", Signal.REJECTED, 1e9, 1.0))["attempt_ms crm 100000"] == 1
     assert "dead crm" not in counted(Attempted("crm", Signal.UNAVAILABLE, 1, 1))
-    assert counted(Attempted("crm", Signal.RELEASED, 1, 1)) == {"attempts crm released": 1}
     assert counted(GaveUp("crm")) == {"dead crm": 1}
     assert counted(CircuitMoved("crm", CircuitState.OPEN)) == {}
 

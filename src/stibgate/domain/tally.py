@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from stibgate.domain.fact import Answer, Answered, Attempted, Fact, GaveUp
-from stibgate.domain.task import Signal, TaskState, transition
+from stibgate.domain.task import TaskState, transition
 
 MINUTE_MS = 60_000
 QUARTER_MS = 15 * MINUTE_MS
@@ -74,8 +74,7 @@ def counts_of(fact: Fact) -> Iterator[tuple[Key, int]]:
             yield from _of_answer(fact)
         case Attempted():
             yield Key(Series.ATTEMPTS, fact.sink, fact.signal), 1
-            if fact.signal is not Signal.RELEASED:
-                yield Key(Series.ATTEMPT_MS, fact.sink, bucket(fact.duration_s * 1000)), 1
+            yield Key(Series.ATTEMPT_MS, fact.sink, bucket(fact.duration_s * 1000)), 1
             for kind, count in fact.outcomes.items():
                 yield Key(Series.OUTCOMES, fact.sink, kind), count
             if transition(TaskState.LEASED, fact.signal) is TaskState.DEAD:
