@@ -22,6 +22,8 @@ log = structlog.get_logger("stibgate.operations")
 
 RUNNING_MAX = 4
 """More at once would only take turns at the store."""
+CLOSE_S = 2.0
+"""How long the end of the service waits for the page that a replay is at."""
 AGAIN_S = 5.0
 """After this long it is tried again with a store that could not."""
 
@@ -102,7 +104,11 @@ class Bulks:
         self._closing = True
         for stop in self._stops.values():
             stop.set()
-        await asyncio.gather(*self._running)
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=CLOSE_S)
+            for task in late:  # wherever it is, the store knows how far it has come
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _run(self, bulk: Bulk, selection: Selection) -> None:
         if self._closing:

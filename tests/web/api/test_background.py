@@ -66,7 +66,6 @@ class Gate:
         return await self.call(*args)
 
 
-@pytest.mark.usefixtures("_one_by_one")
 async def test_asked_again_under_its_key(aiohttp_client):
     """The same key is the same replay: the answer comes again, and says again where its progress is."""
     office = await make_office(aiohttp_client, count=2)
@@ -77,6 +76,7 @@ async def test_asked_again_under_its_key(aiohttp_client):
     assert len((await office.get("replays"))["data"]) == 1
 
 
+@pytest.mark.usefixtures("_one_by_one")
 async def test_it_can_be_stopped(aiohttp_client, monkeypatch):
     """A replay that is cancelled stops after what it is at; what was sent again stays so, and whoever did it is told."""
     office = await make_office(aiohttp_client, count=5)
@@ -163,6 +163,18 @@ async def test_only_so_many_at_once(office, monkeypatch):
     assert await office.acts.bulks.go_on() == RUNNING_MAX + 1
     await asyncio.gather(*office.acts.bulks._running)
     assert {one["state"] for one in (await office.get("replays"))["data"]} == {"done"}
+
+
+async def test_the_end_does_not_wait_for_ever(office, monkeypatch):
+    """A replay that waits for a slow store is left where it is, and gone on with like any other."""
+    monkeypatch.setattr("stibgate.pipeline.bulk.CLOSE_S", 0)
+    gate = Gate(monkeypatch, office.store, "replay_page", through=0)
+    _, begun = await office.answer("replays", ALL)
+    await gate.reached.wait()
+    await office.acts.bulks.close()
+    gate.open.set()
+    assert await office.acts.bulks.go_on() == 1
+    assert (await ended(office, begun["replay_id"]))["results"] == {"replayed": 2}
 
 
 @pytest.mark.usefixtures("_one_by_one")
