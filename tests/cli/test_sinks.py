@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from stibgate.cli.sinks import _in_short
 from stibgate.config import load
 from stibgate.config.kinds import settings_class
 from stibgate.views.sinks import destination
@@ -131,6 +132,15 @@ def test_who_paused_it_stands_in_the_list(config):
     paused = stibgate("sinks", "pause", "drop", "--offline", "--config", config, env={"LOGNAME": "dana"})
     assert paused.code == 0
     assert "paused by dana" in stibgate("sinks", "list", "--config", config).out
+
+
+@pytest.mark.parametrize(
+    ("circuit", "held", "told"),
+    [("open", False, "left alone: 503"), ("half_open", False, "being tried: 503"), ("open", True, "held: 503")],
+)
+def test_a_breaker_is_said_as_it_is_meant(circuit, held, told):
+    """An open breaker is no good sign, and the list does not leave that to the reader."""
+    assert _in_short({"paused_at": None, "circuit": circuit, "held": held, "reason": "503"}) == told
 
 
 def test_list_for_people(config):

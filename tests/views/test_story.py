@@ -274,3 +274,14 @@ def test_every_reason_has_words():
         stopped = replace(base, delivery_id="dlv_1", state=DeliveryState.QUARANTINED, reason=reason)
         assert len(reason_in_words(stopped)) == 2, reason
         assert reason_in_words(replace(stopped, state=DeliveryState.ACCEPTED)) == []
+
+
+async def test_the_next_attempt_is_told_once():
+    """While a sink is left alone, its tasks' own times say nothing: the sink's does; else theirs is told."""
+    desk = Desk()
+    desk.sinks["crm"].script = [SinkUnavailable("out for lunch"), SinkHeld("the token is refused", retry_after_s=60)]
+    name = await desk.receive(delivery(records=2))
+    await desk.attempt()
+    assert "the next attempt at " in desk.story(name)[-1]
+    await desk.attempt()
+    assert desk.story(name)[-1].endswith("Z: the token is refused")

@@ -63,7 +63,8 @@ def _in_short(state: Mapping[str, Any]) -> str:
         return f"paused by {state['paused_by']}"
     if state["circuit"] == CircuitState.CLOSED:
         return "going"
-    return f"{'held' if state['held'] else state['circuit']}: {state['reason']}"
+    word = "held" if state["held"] else "left alone" if state["circuit"] == CircuitState.OPEN else "being tried"
+    return f"{word}: {state['reason']}"
 
 
 def _add_change(verb: str, about: str, *, done: str, nothing: str) -> None:

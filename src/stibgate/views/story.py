@@ -242,12 +242,14 @@ def _left(ledger: Ledger, task: Task, position: int | None) -> tuple[str, str]:
 
 def _waits(ledger: Ledger, task: Task, sink: SinkState | None) -> Iterator[str]:
     """Yield what an open task waits for."""
+    alone_until_ms = 0
     if sink is not None and sink.paused_at_ms is not None:
         yield f"the sink is paused since {moment(sink.paused_at_ms)} by {sink.paused_by}"
     if sink is not None and not sink.circuit.closed:
-        until = f" until {moment(sink.circuit.open_until_ms)}" if sink.circuit.open_until_ms else ""
+        alone_until_ms = sink.circuit.open_until_ms or 0
+        until = f" until {moment(alone_until_ms)}" if alone_until_ms else ""
         yield f"the sink is left alone{until}: {sink.circuit.reason}"
     if (blocker := ledger.blocker(task.task_id)) is not None:
         yield f"behind {blocker}, which has a person in common"
-    elif task.next_attempt_at_ms and task.state is not TaskState.PAUSED:
+    elif (task.next_attempt_at_ms or 0) > alone_until_ms and task.state is not TaskState.PAUSED:
         yield f"the next attempt at {moment(task.next_attempt_at_ms)}"

@@ -9,10 +9,13 @@ from stibgate.domain.audit import Action
 from stibgate.domain.circuit import Circuit, CircuitState, SinkState
 from stibgate.domain.stats import HOUR_MS
 from stibgate.domain.tally import Counted, Key, Series
+from stibgate.errors import SinkHeld, SinkUnavailable
+from stibgate.pipeline.dispatch import Outlet
 from stibgate.sinks import Finding
 from stibgate.stores import AuditFilter
 from stibgate.web.console.glance import SinkRow
 from stibgate.web.console.sinks import WHY
+from tests.pipeline.world import POLICY, ScriptedSink, admit, delivery, make_dispatcher, make_fanout, make_intake
 from tests.web.console.annex import BAD, INJECTED, make_annex
 from tests.web.console.office import SAME_ORIGIN
 
@@ -51,6 +54,28 @@ def test_a_state_is_said_in_words(state, word, meaning):
     assert row(state).word == word
     assert meaning in row(state).meaning
     assert row(state, kind=None).word == "gone"
+
+
+async def test_a_breaker_is_said_as_it_is_meant(annex):
+    """Nobody at night takes an open breaker for a good sign; a try that is due is not said to be past."""
+    intake = make_intake(annex.store, now_ms=annex.clock)
+    for serial in (1, 2):
+        await admit(intake, delivery(serial=serial))
+    fanout = make_fanout(annex.store, ["crm"], now_ms=annex.clock)
+    while await fanout.run_once():
+        pass
+    sink = ScriptedSink(script=[SinkHeld("quota", retry_after_s=60), SinkUnavailable("out for lunch")])
+    dispatcher = make_dispatcher(annex.store, {"crm": Outlet(sink, POLICY)}, now_ms=annex.clock)
+    for task in (await annex.store.claim("crm", POLICY, now_ms=annex.clock(), limit=2)).tasks:
+        await dispatcher.attempt(task)
+    page = await (await annex.login()).open("/sinks/crm")
+    assert "due" not in page.words
+    annex.clock.advance(61)
+    browser = await annex.login()
+    assert "left alone quota" in (await browser.open("/")).words
+    page = await browser.open("/sinks/crm")
+    assert "left alone · It says itself that" in page.words
+    assert "Last error due 1" in page.words
 
 
 async def test_pause_and_resume_are_written_down(annex):
