@@ -1,5 +1,7 @@
 """What a store must do with what is counted."""
 
+import asyncio
+
 from stibgate.domain.rejection import Evidence, Finding, Rejections
 from stibgate.domain.stats import DAY_MS, HOUR_MS
 from stibgate.domain.tally import MINUTE_MS, QUARTER_MS, Counted, Key, Series
@@ -122,6 +124,13 @@ class TallyLaws(StoreLaws):
             DeadGroup("crm", "it is dead", 1, "it is dead", "d1/crm", NOW_MS),
             DeadGroup("crm", "it is rejected", 1, "it is rejected", "d2/crm", NOW_MS),
         ]
+
+    async def test_a_sender_with_a_thousand_words(self, store):
+        """Who came last is known of a source, too, whose events have more names than a query has terms."""
+        many = [make_delivery(n, event_type=f"e.t{n}", received_at_ms=NOW_MS + n) for n in range(1, 1001)]
+        await asyncio.gather(*map(store.admit, many))
+        await store.admit(make_delivery(1001, source="other"))
+        assert dict(self.ledger.last_accepted(["stibnite"])) == {"stibnite": Seen("d1000", NOW_MS + 1000, "")}
 
     async def test_the_dead_are_grouped_by_what_their_errors_have_in_common(self, store):
         """Ids, quoted values and counts make no groups of their own; the newest is the example; the largest is first."""

@@ -18,6 +18,7 @@ from stibgate.web.access import PROBES, REQUEST_ID, TOKEN_NAMES, Access
 from stibgate.web.api.keyed import once
 from stibgate.web.api.route import PREFIX, WELCOME, Api, Call, Reply, Route
 from stibgate.web.problem import SERVER
+from stibgate.web.proxies import peer_of
 from stibgate.web.refused import Refused, body_of
 
 log = structlog.get_logger("stibgate.admin")
@@ -132,7 +133,7 @@ class Door:
 
     def _request_id(self, request: web.Request) -> str:
         given = request.headers.get("X-Request-Id", "")
-        trusted = self._access.proxies.trusts(request.remote or "")
+        trusted = self._access.proxies.trusts(peer_of(request))
         return given if trusted and _REQUEST_ID.fullmatch(given) else self._new_request_id()
 
 
