@@ -151,6 +151,15 @@ def test_list_for_people(config):
     assert ran.lines[-1].split() == ["gone", "-", "-", "-", "gone", "1", "dead"]
 
 
+def test_a_mistyped_sink_is_no_empty_queue(config):
+    """Who asks for tasks of a sink that never was is not told that all is done."""
+    for command in ("tasks", "dead"):
+        told = stibgate(command, "list", "--sink", "drpo", "--config", config)
+        assert (told.code, told.out) == (0, "")
+        assert "nothing was ever owed to 'drpo', only to " in told.err
+    assert "ever" not in stibgate("dead", "list", "--sink", "drop", "--config", config).err
+
+
 def test_list_without_a_store(tmp_path):
     """Before anything was received there is no store: sinks are listed, without counts."""
     path = configure(tmp_path)

@@ -47,6 +47,9 @@ def print_tasks(
     """Print one page of the tasks that *where* holds for."""
     with open_ledger(config) as ledger:
         found = ledger.tasks(where, limit=limit, before=cursor)
+        known = ledger.task_counts()
+    if where.sink is not None and where.sink not in known:
+        empty = f"{empty}: nothing was ever owed to {where.sink!r}, only to {', '.join(sorted(known)) or 'nobody'}"
     print_rows(
         [task_row(task) for _, task in found],
         as_json=as_json,

@@ -280,7 +280,8 @@ def _no_hit(capture: Capture) -> _Answer:
     return _Answer(
         Why.WRONG_SECRET,
         "The header is well-formed, but no secret matches: a wrong or rotated secret.",
-        "Compare the endpoint's id and creation time with the secret's; every endpoint has its own.",
+        "Compare the endpoint's id and creation time with the secret's; every endpoint has its own."
+        " With the right secret: something on the way changes the body, more than white space.",
     )
 
 
