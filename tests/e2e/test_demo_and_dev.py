@@ -121,6 +121,7 @@ def test_dev_prints_what_one_needs_and_stops_at_interrupt(tmp_path):
             assert len(dev.settled()) == 2 * number
             assert dev.stop(2) == 0
             assert dev.config.read_text().count('"whsec_') == number
+            assert f'public_url = "{dev.url}"' in dev.config.read_text()  # the console shows what to register
     assert len(heads[0]) == 2
     assert heads[0] == heads[1]
     assert [path.name for path in dev.folder.glob(".*")] == []

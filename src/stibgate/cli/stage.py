@@ -195,6 +195,7 @@ async def stage(
         )
         text = head + template(secrets=signing, token=token, sinks=("drop", "crm"), more=crm + vendors + delivery)
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{public}").replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
+        text = text.replace('public_url = ""', f'public_url = "{base}"')  # so that what Stibnite sees is shown, too
         with _draft(folder, text) as draft:
             settings = load(draft, environ={}).settings
             settings = settings.said_by(settings.origins.moved(folder / CONFIG))
