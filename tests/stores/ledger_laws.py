@@ -23,10 +23,16 @@ class LedgerLaws(StoreLaws):
 
     async def test_what_is_not_there(self, store):
         """Asking for what is not there is answered with nothing, not an error."""
-        assert self.ledger.delivery("x") is self.ledger.body("x") is self.ledger.task("x") is None
+        assert (
+            self.ledger.delivery("x")
+            is self.ledger.body("x")
+            is self.ledger.body("x", b"x" * 32)
+            is self.ledger.task("x")
+            is None
+        )
         assert self.ledger.blocker("x") is None
         lists = (
-            self.ledger.records("x"), self.ledger.sightings("x"), self.ledger.conflict_bodies("x"),
+            self.ledger.records("x"), self.ledger.sightings("x"),
             self.ledger.attempts("x"), self.ledger.outcomes("x"), self.ledger.find_person([]), self.ledger.positions("x"),
             self.ledger.history("x"), self.ledger.replays("x"), self.ledger.sinks(),
             self.ledger.find_person([b"x" * 16]), self.ledger.deliveries(EVERYTHING, limit=None),

@@ -149,7 +149,13 @@ def snapshot(ledger: Ledger) -> dict[str, object]:
         "bodies": {d.delivery_id: ledger.body(d.delivery_id) for d in deliveries},
         "records": {d.delivery_id: list(ledger.records(d.delivery_id)) for d in deliveries},
         "sightings": {d.delivery_id: list(ledger.sightings(d.delivery_id)) for d in deliveries},
-        "conflicts": {d.delivery_id: list(ledger.conflict_bodies(d.delivery_id)) for d in deliveries},
+        "conflicts": {
+            d.delivery_id: [
+                (one.body_sha256, ledger.body(d.delivery_id, one.body_sha256))
+                for one in ledger.sightings(d.delivery_id)
+            ]
+            for d in deliveries
+        },
         "tasks": list(tasks),
         "attempts": attempts,
         "outcomes": {task.task_id: list(ledger.outcomes(task.task_id)) for _, task in tasks},

@@ -97,9 +97,14 @@ class SqliteLedger(JobReads, AuditReads, BulkReads, TallyReads):
         row = self._one(f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE delivery_id = ?", delivery_id)
         return None if row is None else delivery_of(row)
 
-    def body(self, delivery_id: str) -> bytes | None:
-        """Return the raw body, byte for byte."""
-        row = self._one("SELECT body FROM bodies JOIN deliveries USING (sequence) WHERE delivery_id = ?", delivery_id)
+    def body(self, delivery_id: str, sha256: bytes | None = None) -> bytes | None:
+        """Return the raw body, or another one that came under its key; see `stores.Ledger.body`."""
+        first = "SELECT body FROM bodies JOIN deliveries USING (sequence) WHERE delivery_id = ?1"
+        if sha256 is None:
+            row = self._one(first, delivery_id)
+        else:
+            other = "SELECT body FROM conflict_bodies WHERE delivery_id = ?1 AND body_sha256 = ?2"
+            row = self._one(f"{first} AND body_sha256 = ?2 UNION ALL {other}", delivery_id, sha256)
         return None if row is None else bytes(row[0])
 
     def records(
@@ -122,11 +127,6 @@ class SqliteLedger(JobReads, AuditReads, BulkReads, TallyReads):
             [delivery_id],
         )
         return [sighting_of(row) for row in rows]
-
-    def conflict_bodies(self, delivery_id: str) -> Sequence[bytes]:
-        """Return the other bodies that came under the same key, each once, oldest first."""
-        rows = self._rows("SELECT body FROM conflict_bodies WHERE delivery_id = ? ORDER BY rowid", [delivery_id])
-        return [bytes(row[0]) for row in rows]
 
     def tasks(self, where: TaskFilter, *, limit: int | None, before: int | None = None) -> Sequence[tuple[int, Task]]:
         """Return tasks with their sequence numbers, newest first."""

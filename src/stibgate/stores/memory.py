@@ -182,9 +182,12 @@ class MemoryStore(MemoryReplays, MemoryTallies):
         """Return one delivery, or None."""
         return self._deliveries.get(delivery_id)
 
-    def body(self, delivery_id: str) -> bytes | None:
-        """Return the raw body."""
-        return self._bodies.get(delivery_id)
+    def body(self, delivery_id: str, sha256: bytes | None = None) -> bytes | None:
+        """Return the raw body, or another one that came under its key."""
+        first = self._deliveries.get(delivery_id)
+        if sha256 is None or (first is not None and first.body_sha256 == sha256):
+            return self._bodies.get(delivery_id)
+        return self._conflict_bodies.get(delivery_id, {}).get(sha256)
 
     def records(
         self, delivery_id: str, *, first: int = 0, limit: int | None = None, flagged: bool = False
@@ -197,10 +200,6 @@ class MemoryStore(MemoryReplays, MemoryTallies):
     def sightings(self, delivery_id: str) -> Sequence[Sighting]:
         """Return when the same key came again."""
         return list(self._sightings.get(delivery_id, []))
-
-    def conflict_bodies(self, delivery_id: str) -> Sequence[bytes]:
-        """Return the other bodies that came under the same key, oldest first."""
-        return list(self._conflict_bodies.get(delivery_id, {}).values())
 
     def tasks(self, where: TaskFilter, *, limit: int | None, before: int | None = None) -> Sequence[tuple[int, Task]]:
         """Return tasks with their sequence numbers, newest first."""

@@ -1,5 +1,6 @@
 """What can be read: by filters that are all known, page by page, and of people only what a role may see."""
 
+import hashlib
 import json
 from urllib.parse import quote
 
@@ -224,6 +225,17 @@ async def test_nothing_is_revealed_without_its_line(office, monkeypatch):
     for what in ("records", "body"):
         status, problem = await office.ask(f"deliveries/{office.names[0]}/{what}", method="GET", role="operator")
         assert (status, problem["title"]) == (503, "the disk is full")
+
+
+async def test_a_body_by_its_hash(office):
+    """Of several bodies under one key each is had by its hash; a hash that none has is 404, and no hash 400."""
+    path = f"deliveries/{office.names[0]}/body"
+    digest = hashlib.sha256(office.bodies[0]).hexdigest()
+    assert await office.get(f"{path}?sha256={digest.upper()}", role="operator") == office.bodies[0]
+    for wrong, status in (("0" * 64, 404), (digest[:-1], 400), ("", 400)):
+        told, problem = await office.ask(f"{path}?sha256={wrong}", method="GET", role="operator")
+        assert (told, bool(problem["hint"])) == (status, True)
+    assert len(office.audit()) == 1
 
 
 async def test_the_body_is_no_page(office):

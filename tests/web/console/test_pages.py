@@ -1,6 +1,7 @@
 """What each page says of a small morning: one dead delivery, one delivered."""
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -13,7 +14,7 @@ from stibgate.config import ReloadStatus
 from stibgate.domain.access import Role
 from stibgate.domain.event import JOB_SUCCEEDED
 from stibgate.web.console.delivery import _text
-from tests.pipeline.world import NOW_MS, admit, delivery, make_intake
+from tests.pipeline.world import NOW_MS, admit, delivery, job, make_intake
 
 
 async def test_the_list_shows_both_and_filters_by_url(office):
@@ -115,6 +116,27 @@ async def test_a_body_is_revealed_as_it_came(office):
     assert page.headers["Content-Type"] == "application/octet-stream"
     assert "attachment" in page.headers["Content-Disposition"]
     assert [line.entry.detail["what"] for line in office.audit() if line.entry.target] == ["file", "body"]
+
+
+async def test_another_body_under_the_same_key(annex):
+    """What came for the same job with another body can be seen, too; a hash that nothing has leads nowhere."""
+    intake = make_intake(annex.store, now_ms=annex.clock)
+    first = job()
+    other = replace(first, body=first.body.replace(b"{", b'{ "note": "changed", ', 1))
+    name = (await admit(intake, first)).delivery_id
+    assert (await admit(intake, other)).conflict
+    digest = hashlib.sha256(other.body).hexdigest()
+    path = f"/deliveries/{name}"
+    assert "Download that body" not in (await (await annex.login(Role.VIEWER)).open(path)).words
+    browser = await annex.login(Role.OPERATOR)
+    page = await browser.open(path)
+    assert digest in page.words
+    assert "Download that body" in page.words
+    assert (await browser.send(f"{path}/body", {"sha256": digest})).text.encode() == other.body
+    assert (await browser.send(f"{path}/body")).text.encode() == first.body
+    assert (await browser.send(f"{path}/body", {"sha256": "0" * 64})).status == 404
+    assert (await browser.send(f"{path}/body", {"sha256": "x"})).status == 400
+    assert [line.entry.detail["what"] for line in annex.audit() if line.entry.target] == ["file", "file"]
 
 
 async def test_a_delivery_that_comes_all_day(annex):

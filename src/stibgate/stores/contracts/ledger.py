@@ -31,8 +31,8 @@ class Ledger(Protocol):
         """Return one delivery, or None."""
         ...
 
-    def body(self, delivery_id: str) -> bytes | None:
-        """Return the raw body, byte for byte."""
+    def body(self, delivery_id: str, sha256: bytes | None = None) -> bytes | None:
+        """Return the raw body, byte for byte, or with *sha256* the body of that hash that came under its key."""
         ...
 
     def records(
@@ -43,10 +43,6 @@ class Ledger(Protocol):
 
     def sightings(self, delivery_id: str) -> Sequence[Sighting]:
         """Return when the same key came again, oldest first."""
-        ...
-
-    def conflict_bodies(self, delivery_id: str) -> Sequence[bytes]:
-        """Return the other bodies that came under the same key, each once, oldest first."""
         ...
 
     def tasks(self, where: TaskFilter, *, limit: int | None, before: int | None = None) -> Sequence[tuple[int, Task]]:

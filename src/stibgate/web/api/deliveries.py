@@ -1,9 +1,10 @@
 """Calls about deliveries: what came, what was made of it, what became of it. Whom it names only for those who may."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import Field
 
 from stibgate.domain.access import Role
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
@@ -69,6 +70,16 @@ class RecordsQuery(Query):
     masked: bool = False
 
 
+class BodyQuery(Query):
+    """Which body is meant.
+
+    Attributes:
+        sha256: Of a body that came under the same key and was not the same; without it the first one.
+    """
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = None
+
+
 async def list_deliveries(api: Api, call: Call) -> dict[str, Any]:
     """Return a page of deliveries, newest first."""
     query: DeliveriesQuery = call.query
@@ -95,10 +106,13 @@ async def show(api: Api, call: Call) -> dict[str, Any]:
 
 async def body(api: Api, call: Call) -> web.Response:
     """Return the raw body, byte for byte, once the audit has it."""
-    name = call.part("id")
+    name, query = call.part("id"), call.query
+    digest = None if query.sha256 is None else bytes.fromhex(query.sha256)
     await api.read(lambda ledger: _known(ledger, name))
+    data = await api.read(lambda ledger: ledger.body(name, digest))
+    if data is None and digest is not None:
+        raise missing("body with that hash of delivery", name, "The delivery's `conflicts` name those that there are.")
     await api.acts.reveal(call.actor(), name, "body")
-    data = await api.read(lambda ledger: ledger.body(name))
     # What a sender sent must not become a page of ours.
     headers = {"Content-Disposition": 'attachment; filename="body"', "Content-Security-Policy": "sandbox"}
     return web.Response(body=data or b"", content_type="application/octet-stream", headers=headers)
@@ -148,7 +162,7 @@ ROUTES = (
     ),
     Route("GET", _ONE, Role.VIEWER, "Show a delivery with its tasks and outcomes", show, shapes.DeliveryDetail),
     Route(
-        "GET", f"{_ONE}/body", Role.OPERATOR, "Get the raw body, which is audited", body,
+        "GET", f"{_ONE}/body", Role.OPERATOR, "Get the raw body, which is audited", body, query=BodyQuery,
         content_type="application/octet-stream",
     ),
     Route(

@@ -1,6 +1,7 @@
 """One delivery: how it came, how it was proved, who is in it, and what became of every record of it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +27,8 @@ STORY_ENDS = 100
 SEEN_MAX = 20
 BODY_SHOWN_BYTES = 64 * 1024
 INDENTED_CHARS_MAX = 8 * BODY_SHOWN_BYTES
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +97,14 @@ class DeliveryPage:
 
     async def _body(self, visit: Visit) -> web.Response:
         """Return the raw body as a file, byte for byte."""
-        name = visit.part("id")
+        name, digest = visit.part("id"), _digest(visit.field("sha256", ""))
         await self._delivery(name)
+        body = await self._parts.read(lambda ledger: ledger.body(name, digest))
+        if body is None:
+            raise missing(f"there is no such body of delivery {name}", "Its page lists all that came.")
         await self._parts.acts.reveal(visit.actor, name, "file")
-        body = await self._parts.read(lambda ledger: ledger.body(name))
         return web.Response(
-            body=body or b"",
+            body=body,
             content_type="application/octet-stream",
             headers={"Content-Disposition": 'attachment; filename="delivery-body.bin"'},
         )
@@ -165,6 +170,12 @@ def _indented(document: Any) -> str | None:
             return None
         parts.append(part)
     return "".join(parts)
+
+
+def _digest(text: str) -> bytes | None:
+    if text and _SHA256.fullmatch(text) is None:
+        raise UsageError("sha256 is the hash of a body", hint="It has 64 hexadecimal digits.")
+    return bytes.fromhex(text) or None
 
 
 def _offset(text: str) -> int:
