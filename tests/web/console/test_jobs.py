@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import threading
 from decimal import Decimal
 
@@ -43,6 +44,18 @@ async def test_budgets_jobs_and_alarms(annex):
     assert "run run_2 is doubtful" in page.words
     assert "<code>stibgate jobs resolve run_2 --job JOB_ID</code>" in page.text
     assert "Everything that was paid for has arrived" not in page.words
+
+
+async def test_the_overview_knows_of_money(annex):
+    """All is not well while something in the ledger does not add up; the line leads to where it can be read."""
+    browser = await annex.login(Role.VIEWER)
+    assert "All is well." in (await browser.open("/")).words
+    await bought(annex, 2, state=JobState.DOUBTFUL)
+    async with asyncio.timeout(60):
+        while "run run_2 is doubtful" not in (page := await browser.open("/")).words:
+            pass
+    assert "All is well." not in page.words
+    assert re.search(r'health-bad">run run_2 is doubtful[^<]* <a href="/jobs"', page.text)
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/jobs.json", "/jobs.csv", "/jobs/run_1"])

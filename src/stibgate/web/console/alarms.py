@@ -1,15 +1,16 @@
 """What somebody should look at in the ledger; looked for while nobody waits, since thousands of bills take a second."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stibgate.config import Settings
 from stibgate.errors import StibgateError
 from stibgate.pipeline.alarms import alarms, bills_of, uses_in
+from stibgate.pipeline.operations import Reader
 from stibgate.stores import Bill, Ledger
 from stibgate.views.money import alarm_row
-from stibgate.web.console.page import ConsoleParts
 
 PATIENCE_S = 0.05
 """How long a page waits; then it shows what was found before."""
@@ -35,11 +36,15 @@ class AlarmWatch:
     """Looks for alarms when somebody wants to know.
 
     Args:
-        parts: What the console is made of.
+        read: Runs a query of the ledger away from the event loop.
+        settings: Returns the configuration that is in force.
+        now_ms: The clock.
     """
 
-    def __init__(self, parts: ConsoleParts) -> None:
-        self._parts = parts
+    def __init__(self, read: Reader, settings: Callable[[], Settings], now_ms: Callable[[], int]) -> None:
+        self._read = read
+        self._settings = settings
+        self._now_ms = now_ms
         self._found: Found | None = None
         self._due_s = 0.0
         self._took_s = 0.0
@@ -57,9 +62,9 @@ class AlarmWatch:
 
     async def _look(self) -> None:
         clock = asyncio.get_running_loop().time
-        began_s, now_ms = clock(), self._parts.now_ms()
+        began_s, now_ms = clock(), self._now_ms()
         try:
-            self._found = await self._parts.read(lambda ledger: self._find(ledger, now_ms))
+            self._found = await self._read(lambda ledger: self._find(ledger, now_ms))
         except StibgateError:
             pass  # the page says since when it knows what it shows
         finally:
@@ -68,7 +73,7 @@ class AlarmWatch:
             self._looking = None
 
     def _find(self, ledger: Ledger, now_ms: int) -> Found:
-        settings = self._parts.settings()
+        settings = self._settings()
         uses = uses_in(ledger, [settings.budget(name) for name in settings.budgets], now_ms)
         bills, notes = bills_of(ledger)
         rows = [alarm_row(alarm) for alarm in alarms(bills, uses, notes, now_ms=now_ms)]

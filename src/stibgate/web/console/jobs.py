@@ -16,7 +16,6 @@ from stibgate.stores import Bill, JobFilter, Ledger
 from stibgate.views.job_story import story_of_job
 from stibgate.views.jobs import job_row_for
 from stibgate.views.money import bill_row, budget_row
-from stibgate.web.console.alarms import AlarmWatch
 from stibgate.web.console.filters import CURSOR, SINCE, before_of, moment_of
 from stibgate.web.console.page import ConsoleParts, Page, Visit, missing
 from stibgate.web.console.twins import ROWS, TWIN_ROWS_MAX, csv_answer, filters_of, json_answer, older_of, twins_of
@@ -40,7 +39,6 @@ class Jobs:
 
     def __init__(self, parts: ConsoleParts) -> None:
         self._parts = parts
-        self._alarms = AlarmWatch(parts)
 
     def pages(self) -> Sequence[Page]:
         """Return the lists, their twins, and one job."""
@@ -64,7 +62,7 @@ class Jobs:
             return ledger.jobs(where, limit=ROWS + 1, before=before), [budget_row(use) for use in uses]
 
         found, budgets = await self._parts.read(look)
-        alarms = await self._alarms.latest()
+        alarms = await self._parts.alarms.latest()
         return visit.show(
             "jobs.html",
             rows=[_shown(visit, job) for job in found[:ROWS]],
@@ -135,7 +133,7 @@ class Jobs:
         before, since_ms = before_of(query), moment_of(query, "since", now_ms=self._parts.now_ms())
         if short == "no":
             return await self._parts.read(lambda ledger: ledger.bills(limit=limit, before=before, since_ms=since_ms))
-        found = await self._alarms.latest(patient=patient)
+        found = await self._parts.alarms.latest(patient=patient)
         if found is None:
             return None
         meant = (one for one in found.short if before is None or one.sequence < before)

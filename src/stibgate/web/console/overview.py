@@ -14,6 +14,7 @@ from stibgate.domain.stats import WINDOWS, Stats
 from stibgate.domain.task import TaskState
 from stibgate.errors import UsageError
 from stibgate.stores import DeliveryFilter, Ledger, TaskFilter
+from stibgate.web.console.alarms import Found
 from stibgate.web.console.glance import SinkRow, glance, stats_within
 from stibgate.web.console.page import ConsoleParts, Page, Visit
 from stibgate.web.console.screen import counted, number, span
@@ -79,9 +80,13 @@ class Overview:
     async def _show(self, visit: Visit) -> web.Response:
         settings, now_ms, window = self._parts.settings(), self._parts.now_ms(), _window(visit)
         look = await self._parts.read(partial(_look, settings=settings, now_ms=now_ms))
-        health = [*self._health(visit), *_sink_lines(look.sinks), *_quarantine_lines(look.quarantined)] or [
-            HealthLine("good", "All is well.")
-        ]
+        alarms = await self._parts.alarms.latest()
+        health = [
+            *self._health(visit),
+            *_sink_lines(look.sinks),
+            *_quarantine_lines(look.quarantined),
+            *_money_lines(alarms),
+        ] or [HealthLine("good", "All is well.")]
         return visit.show(
             "overview.html",
             health=health,
@@ -173,6 +178,16 @@ def _quarantine_lines(count: int) -> Iterator[HealthLine]:
             f"{told} in quarantine: authentic, kept whole, and not understood.",
             f"/deliveries?state={DeliveryState.QUARANTINED}",
         )
+
+
+def _money_lines(alarms: Found | None) -> Iterator[HealthLine]:
+    if alarms is None:
+        yield HealthLine("warn", "Whether all that was paid for has arrived is still being looked for.", "/jobs")
+    elif alarms.rows:
+        first, count = alarms.rows[0]["message"], len(alarms.rows)
+        many = f"{counted(count, 'thing')} about jobs and money need a look, one of them: {first}"
+        told = first if count == 1 else many
+        yield HealthLine("bad", f"{told}.", "/jobs")
 
 
 def _charts(stats: Stats) -> dict[str, Any]:

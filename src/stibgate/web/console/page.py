@@ -6,6 +6,7 @@ A room of the console (`overview.py`, `deliveries.py`, ...) is a class that is m
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from stibgate.errors import UsageError
 from stibgate.pipeline.acts import Acts
 from stibgate.pipeline.operations import Reader
 from stibgate.web.access import Access
+from stibgate.web.console.alarms import AlarmWatch
 from stibgate.web.console.screen import Screen
 from stibgate.web.console.session import Session
 from stibgate.web.live import LiveStream
@@ -31,7 +33,7 @@ def missing(what: str, hint: str) -> Refused:
     return Refused(404, what, hint)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConsoleParts:
     """What the console shows, and what it acts through.
 
@@ -54,6 +56,11 @@ class ConsoleParts:
     now_ms: Callable[[], int]
     reading: Callable[[], ReloadStatus]
     live: LiveStream
+
+    @cached_property
+    def alarms(self) -> AlarmWatch:
+        """What somebody should look at in the ledger: looked for once for all pages."""
+        return AlarmWatch(self.read, self.settings, self.now_ms)
 
 
 class Visit:
