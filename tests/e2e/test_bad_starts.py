@@ -182,13 +182,13 @@ def test_an_older_store_is_not_misread(tmp_path):
     config = configure(tmp_path)
     assert stibgate("db", "migrate", "--config", config).code == 0
     with sqlite3.connect(tmp_path / "data/stibgate.db") as db:
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm004_operating'")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'm005_filing'")
     db.close()
     for words in READING:
         ran = stibgate(*words, "--config", config)
         if words != ("db", "status"):
-            assert "m004_operating" in ran.complaint(78)
-    assert "m004_operating" in stibgate("db", "status", "--config", config).out
+            assert "m005_filing" in ran.complaint(78)
+    assert "m005_filing" in stibgate("db", "status", "--config", config).out
 
 
 def test_a_newer_store_is_left_alone(tmp_path):
@@ -196,7 +196,7 @@ def test_a_newer_store_is_left_alone(tmp_path):
     config = configure(tmp_path)
     assert (
         stibgate("db", "migrate", "--config", config).out
-        == "applied m001_first, m002_forwarding, m003_spending, m004_operating\n"
+        == "applied m001_first, m002_forwarding, m003_spending, m004_operating, m005_filing\n"
     )
     assert stibgate("db", "migrate", "--config", config).out == "the schema is current; nothing to do\n"
     store = tmp_path / "data/stibgate.db"

@@ -176,6 +176,33 @@ async def test_everything_is_kept(old, release):
         await store.close()
 
 
+async def test_what_was_counted_is_filed(old):
+    """A store that counted with each admission says the same once it files: what came before is filed whole."""
+    db = open_writer(old, durability="normal")
+    db.conn.execute("BEGIN")
+    MIGRATIONS.apply(db, stop_before="m005_filing")
+    admit(db, 20, state=DeliveryState.IGNORED, search_id="s1")
+    db.conn.execute("COMMIT")
+    assert applied(db)[-1] == "m004_operating"
+    before = dict(db.execute("SELECT state, count(*) FROM deliveries GROUP BY state").fetchall())
+    db.conn.close()
+    ledger = open_ledger(old, older=True)
+    assert ledger.status().deliveries == before
+    ledger.close()
+    store = SqliteStore(old, durability="normal")
+    assert store.migrated == ("m005_filing",)
+    assert store.ledger.status().deliveries == before
+    assert [one.delivery_id for one in store.ledger.deliveries(DeliveryFilter(search_id="s1"), limit=None)] == [
+        "d20",
+        "d1",
+    ]
+    assert store._reader.execute("SELECT through FROM filing").fetchone() == (20,)
+    assert list(store.ledger.check()) == []
+    await store.admit(make_delivery(21, state=DeliveryState.IGNORED))
+    assert store.ledger.status().deliveries == before | {"ignored": 2}
+    await store.close()
+
+
 async def test_work_goes_on(old):
     """What was open is owed, in its old order per person, and what is over can be replayed."""
     store = SqliteStore(old, durability="normal")

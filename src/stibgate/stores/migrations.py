@@ -279,6 +279,8 @@ def m003_spending(db: Database) -> None:
 
 _OPERATING = """
 ALTER TABLE deliveries ADD COLUMN trace TEXT;
+CREATE INDEX deliveries_quarantined ON deliveries (state) WHERE state = 'quarantined';
+CREATE INDEX tasks_dead_of ON tasks (sink, state) WHERE state = 'dead';
 CREATE TABLE counts (
   span INTEGER NOT NULL,
   at INTEGER NOT NULL,
@@ -320,46 +322,14 @@ CREATE TABLE calls (
   PRIMARY KEY (actor, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX calls_at ON calls (at);
-CREATE TABLE bulks (
-  sequence INTEGER PRIMARY KEY,
-  replay_id TEXT NOT NULL UNIQUE,
-  actor TEXT NOT NULL,
-  role TEXT NOT NULL,
-  client_ip TEXT,
-  by TEXT NOT NULL,
-  forced INTEGER NOT NULL,
-  started_at INTEGER NOT NULL,
-  state TEXT NOT NULL,
-  position INTEGER NOT NULL,
-  total INTEGER,
-  done INTEGER NOT NULL DEFAULT 0,
-  records INTEGER NOT NULL DEFAULT 0,
-  results TEXT NOT NULL DEFAULT '{}',
-  sinks TEXT NOT NULL DEFAULT '{}',
-  unknown TEXT NOT NULL DEFAULT '[]',
-  ended_at INTEGER,
-  error TEXT,
-  asked_as BLOB
-) STRICT;
-CREATE INDEX bulks_open ON bulks (sequence) WHERE state IN ('counting', 'running');
-CREATE TABLE bulk_selections (replay_id TEXT PRIMARY KEY, selection TEXT NOT NULL) STRICT;
 CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;
+CREATE INDEX deliveries_body ON deliveries (body_sha256);
 CREATE INDEX deliveries_kind ON deliveries (source, event_type, state, sequence, partner_customer_id);
-DROP INDEX deliveries_pushed;
-CREATE INDEX deliveries_received ON deliveries (received_at, event_type, billed);
+CREATE INDEX deliveries_received ON deliveries (received_at);
+CREATE INDEX deliveries_search ON deliveries (search_id) WHERE search_id IS NOT NULL;
 CREATE INDEX deliveries_job ON deliveries (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX deliveries_customer ON deliveries (partner_customer_id) WHERE partner_customer_id IS NOT NULL;
-CREATE TABLE lookups (
-  value ANY NOT NULL,
-  sequence INTEGER NOT NULL,
-  PRIMARY KEY (value, sequence)
-) STRICT, WITHOUT ROWID;
-INSERT INTO lookups SELECT value, sequence FROM (
-  SELECT search_id AS value, sequence FROM deliveries WHERE search_id IS NOT NULL
-  UNION ALL SELECT substr(body_sha256, 1, 8), sequence FROM deliveries) ORDER BY value, sequence;
-CREATE TABLE filing (through INTEGER NOT NULL) STRICT;
-INSERT INTO filing SELECT coalesce(max(sequence), 0) FROM deliveries;
 DROP INDEX tasks_open;
 CREATE INDEX tasks_open ON tasks (sink, state, owed_at) WHERE state IN ('queued', 'waiting', 'leased', 'paused');
 CREATE INDEX tasks_final ON tasks (sink, state) WHERE state IN ('cancelled', 'dead', 'delivered', 'partial');
@@ -389,6 +359,82 @@ CREATE TRIGGER tasks_removed AFTER DELETE ON tasks WHEN old.state IN ('delivered
     WHERE thing = 'tasks' AND name = old.sink AND state = old.state; END;
 CREATE TRIGGER deliveries_ended AFTER UPDATE OF state ON deliveries
   WHEN old.state <> new.state AND new.state IN ('done', 'ignored', 'quarantined')
+  BEGIN INSERT INTO totals VALUES ('deliveries', '', new.state, 1)
+    ON CONFLICT DO UPDATE SET count = count + 1; END;
+CREATE TRIGGER deliveries_reopened AFTER UPDATE OF state ON deliveries
+  WHEN old.state <> new.state AND old.state IN ('done', 'ignored', 'quarantined')
+  BEGIN UPDATE totals SET count = count - 1
+    WHERE thing = 'deliveries' AND name = '' AND state = old.state; END;
+CREATE TRIGGER deliveries_arrived AFTER INSERT ON deliveries WHEN new.state IN ('done', 'ignored', 'quarantined')
+  BEGIN INSERT INTO totals VALUES ('deliveries', '', new.state, 1)
+    ON CONFLICT DO UPDATE SET count = count + 1; END;
+CREATE TRIGGER deliveries_removed AFTER DELETE ON deliveries WHEN old.state IN ('done', 'ignored', 'quarantined')
+  BEGIN UPDATE totals SET count = count - 1
+    WHERE thing = 'deliveries' AND name = '' AND state = old.state; END;
+"""
+
+
+@MIGRATIONS()
+def m004_operating(db: Database) -> None:
+    """Add what operators look at and leave behind: counts per minute, refusals, the audit, keyed calls.
+
+    `deliveries.trace` is the `traceparent` of the span in which it came, where tracing is on.
+    `counts.at` is the beginning of `span`, both in milliseconds; `value` adds up; see `domain.tally`.
+    `totals` counts what is in a final state; triggers keep it, since to count them all again takes seconds.
+    `rejections.last` describes the latest one, without its body, and `finding` why it was refused. `audit.chain` is
+    the SHA-256 over the row and the chain before it.
+    """
+    for statement in filter(str.strip, _OPERATING.split(";\n")):
+        db.conn.execute(statement)
+
+
+_FILING = """
+CREATE TABLE bulks (
+  sequence INTEGER PRIMARY KEY,
+  replay_id TEXT NOT NULL UNIQUE,
+  actor TEXT NOT NULL,
+  role TEXT NOT NULL,
+  client_ip TEXT,
+  by TEXT NOT NULL,
+  forced INTEGER NOT NULL,
+  started_at INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  total INTEGER,
+  done INTEGER NOT NULL DEFAULT 0,
+  records INTEGER NOT NULL DEFAULT 0,
+  results TEXT NOT NULL DEFAULT '{}',
+  sinks TEXT NOT NULL DEFAULT '{}',
+  unknown TEXT NOT NULL DEFAULT '[]',
+  ended_at INTEGER,
+  error TEXT,
+  asked_as BLOB
+) STRICT;
+CREATE INDEX bulks_open ON bulks (sequence) WHERE state IN ('counting', 'running');
+CREATE TABLE bulk_selections (replay_id TEXT PRIMARY KEY, selection TEXT NOT NULL) STRICT;
+DROP INDEX deliveries_quarantined;
+DROP INDEX tasks_dead_of;
+DROP INDEX deliveries_body;
+DROP INDEX deliveries_search;
+DROP INDEX deliveries_pushed;
+DROP INDEX deliveries_received;
+CREATE INDEX deliveries_received ON deliveries (received_at, event_type, billed);
+CREATE TABLE lookups (
+  value ANY NOT NULL,
+  sequence INTEGER NOT NULL,
+  PRIMARY KEY (value, sequence)
+) STRICT, WITHOUT ROWID;
+INSERT INTO lookups SELECT value, sequence FROM (
+  SELECT search_id AS value, sequence FROM deliveries WHERE search_id IS NOT NULL
+  UNION ALL SELECT substr(body_sha256, 1, 8), sequence FROM deliveries) ORDER BY value, sequence;
+CREATE TABLE filing (through INTEGER NOT NULL) STRICT;
+INSERT INTO filing SELECT coalesce(max(sequence), 0) FROM deliveries;
+DROP TRIGGER deliveries_ended;
+DROP TRIGGER deliveries_reopened;
+DROP TRIGGER deliveries_arrived;
+DROP TRIGGER deliveries_removed;
+CREATE TRIGGER deliveries_ended AFTER UPDATE OF state ON deliveries
+  WHEN old.state <> new.state AND new.state IN ('done', 'ignored', 'quarantined')
   AND new.sequence <= (SELECT through FROM filing)
   BEGIN INSERT INTO totals VALUES ('deliveries', '', new.state, 1)
     ON CONFLICT DO UPDATE SET count = count + 1; END;
@@ -406,19 +452,14 @@ CREATE TRIGGER deliveries_removed AFTER DELETE ON deliveries
 
 
 @MIGRATIONS()
-def m004_operating(db: Database) -> None:
-    """Add what operators look at and leave behind: counts per minute, refusals, the audit, keyed calls, replays.
+def m005_filing(db: Database) -> None:
+    """Add replays in the background, and file what an admission need not wait for; no index that another one spares.
 
-    `deliveries.trace` is the `traceparent` of the span in which it came, where tracing is on.
-    `counts.at` is the beginning of `span`, both in milliseconds; `value` adds up; see `domain.tally`.
-    `totals` counts what is in a final state; triggers keep it, since to count them all again takes seconds.
-    `lookups` has search ids (text) and the first bytes of bodies' hashes (blob). In these two are the deliveries up to
-    `filing.through`.
-    `rejections.last` describes the latest one, without its body, and `finding` why it was refused. `audit.chain` is
-    the SHA-256 over the row and the chain before it. `bulks` are replays in the background; what each means may be
-    long and lies apart, since `bulks` is written with every page.
+    `lookups` has search ids (text) and the first bytes of bodies' hashes (blob). In it and in `totals` are the
+    deliveries up to `filing.through`. What each of `bulks` means may be long and lies apart, since `bulks` is written
+    with every page.
     """
-    for statement in filter(str.strip, _OPERATING.split(";\n")):
+    for statement in filter(str.strip, _FILING.split(";\n")):
         db.conn.execute(statement)
 
 

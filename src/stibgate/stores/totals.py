@@ -36,4 +36,4 @@ def delivery_counts(db: Database) -> Mapping[str, int]:
 
 def _kept(db: Database) -> bool:
     """Return whether totals are kept: an older schema, whose status may be asked for, has none."""
-    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'totals'").fetchone() is not None
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'filing'").fetchone() is not None
