@@ -13,7 +13,7 @@ class Audience:
     """Passes each fact on to everybody who wants to know.
 
     Whoever counts is told a turn of the event loop later, of all that happened meanwhile: the answers that one commit
-    releases come together, and counting them in a row costs a third of counting each between two others' work.
+    releases come together, none of them waits for its count, and counting in a row is cheaper.
     """
 
     def __init__(self) -> None:

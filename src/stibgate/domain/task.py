@@ -174,6 +174,11 @@ class Task:
         """Whether an operator's replay changes anything: it is not under way already."""
         return Signal.REPLAYED in TRANSITIONS[self.state]
 
+    @property
+    def cancellable(self) -> bool:
+        """Whether an operator can end it: it is not under way, and not over but for being dead."""
+        return Signal.CANCELLED in TRANSITIONS[self.state]
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:

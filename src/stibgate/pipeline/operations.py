@@ -6,11 +6,10 @@ when it was written. A page is read, done, and the next one read: pages go by th
 nothing changes, so none is skipped or met twice, and what comes meanwhile is not meant.
 """
 
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -19,15 +18,14 @@ import structlog
 from stibgate.domain.circuit import CircuitState
 from stibgate.domain.delivery import DeliveryState, StoredDelivery
 from stibgate.domain.fact import CircuitMoved, Observe, Replayed, unobserved
-from stibgate.domain.record import lookup_hash
 from stibgate.domain.routing import Router
-from stibgate.domain.task import Task, TaskState
+from stibgate.domain.task import Task
 from stibgate.errors import UsageError
 from stibgate.pipeline.audit import Lines
 from stibgate.pipeline.fanout import provenance_of
+from stibgate.pipeline.selecting import Met, by_id, fit_to_keep, listed, tasks_in, with_people
 from stibgate.stores import (
     CHUNK_RECORDS,
-    DeliveryFilter,
     Desk,
     Ledger,
     NewTask,
@@ -48,30 +46,6 @@ PAGE = 200
 """How many deliveries, tasks or ids are looked at before the first of them is done."""
 STEPS_MAX = 50
 """How many tasks are sent again or cancelled in one transaction: acknowledgements wait some 20 ms behind it."""
-
-NAMES_PEOPLE = re.compile(r"@|\d{7}", re.ASCII)
-"""What an address has, and a phone number."""
-NOT_OURS = "no id of ours"
-"""Stands for what was given as an id and is none: it could be anything, a person's address too."""
-_OURS = re.compile(r"(dlv|tsk)_[0-9a-z]{1,64}", re.ASCII)
-CANCELLABLE = frozenset({TaskState.QUEUED, TaskState.WAITING, TaskState.PAUSED, TaskState.DEAD})
-
-
-@dataclass(frozen=True, slots=True)
-class _Met:
-    """What one row of a list, or one id, names.
-
-    Attributes:
-        ends: The position behind it; see `stores.Page`.
-        things: The deliveries or tasks that are meant.
-        others: The states of those that are named and not meant.
-        unknown: The id, when it names nothing.
-    """
-
-    ends: int
-    things: Sequence[StoredDelivery | Task]
-    others: Sequence[str] = ()
-    unknown: str | None = None
 
 
 class Reader(Protocol):
@@ -158,14 +132,7 @@ class Operations:
         Raises:
             UsageError: It looks for an error in words that may name somebody.
         """
-        if selection.where.error is not None and NAMES_PEOPLE.search(selection.where.error):
-            raise UsageError(
-                "the error to look for has an address or a long number in it, and would be kept",
-                hint="Give a part of the error without it, or filter by `person`.",
-            )
-        where = await self.read(lambda ledger: _with_people(ledger, selection))
-        ids = [one if _OURS.fullmatch(one) else NOT_OURS for one in selection.ids]
-        return Selection(where, ids, sink=selection.sink)
+        return await self.read(partial(fit_to_keep, selection=selection))
 
     async def count(
         self, selection: Selection, *, position: int | None = None, stopped: Callable[[], bool] = lambda: False
@@ -183,10 +150,10 @@ class Operations:
         report = Report(dry_run)
         async for met, first, last in _with_ends(self._met(selection, None, limit=STEPS_MAX), ()):
 
-            def after(ended: Sequence[str], met: Sequence[_Met] = met, before: Report = report) -> Report:
+            def after(ended: Sequence[str], met: Sequence[Met] = met, before: Report = report) -> Report:
                 return _without(before, met, frozenset(ended))
 
-            able = [task.task_id for task in _tasks(met) if task.state in CANCELLABLE]
+            able = [task.task_id for task in tasks_in(met) if task.cancellable]
             if dry_run:
                 report = after(able)
                 continue
@@ -245,7 +212,7 @@ class Operations:
 
     async def _met(
         self, selection: Selection, position: int | None, *, limit: int | None = None
-    ) -> AsyncIterator[Sequence[_Met]]:
+    ) -> AsyncIterator[Sequence[Met]]:
         """Yield everything that is named from *position* on, *limit* at a time, the newest first or by its ids."""
         limit = limit or PAGE
         if selection.sink is not None:
@@ -253,19 +220,19 @@ class Operations:
         if selection.ids:
             seen: set[str] = set()
             for start in range(0, len(selection.ids), limit):
-                met = await self.read(partial(_by_id, selection=selection, start=start, limit=limit, seen=seen))
+                met = await self.read(partial(by_id, selection=selection, start=start, limit=limit, seen=seen))
                 # Those before the position are looked up once more, so that none is met under another name.
                 if left := [one for one in met if one.ends > (position or 0)]:
                     yield left
             return
-        where = await self.read(lambda ledger: _with_people(ledger, selection))
-        while met := await self.read(partial(_listed, where=where, limit=limit, before=position)):
+        where = await self.read(lambda ledger: with_people(ledger, selection))
+        while met := await self.read(partial(listed, where=where, limit=limit, before=position)):
             yield met
             position = met[-1].ends
 
     def _planned(
-        self, ledger: Ledger, *, met: Sequence[_Met], sink: str | None, forced: bool
-    ) -> Sequence[tuple[_Met, Sequence[Step]]]:
+        self, ledger: Ledger, *, met: Sequence[Met], sink: str | None, forced: bool
+    ) -> Sequence[tuple[Met, Sequence[Step]]]:
         """Return what a replay does with each that was met."""
         planned = []
         for one in met:
@@ -323,17 +290,13 @@ async def _with_ends(parts: AsyncIterator[T], nothing: T) -> AsyncIterator[tuple
     yield held, first, True
 
 
-def _tasks(met: Sequence[_Met]) -> Sequence[Task]:
-    return [thing for one in met for thing in one.things if isinstance(thing, Task)]
-
-
-def _without(report: Report, met: Sequence[_Met], ended: Collection[str]) -> Report:
+def _without(report: Report, met: Sequence[Met], ended: Collection[str]) -> Report:
     """Return *report* with what was met, of which *ended* does not wait any more."""
     told = deepcopy(report)
     for one in met:
         told.results.update(one.others)
         told.unknown += [] if one.unknown is None else [one.unknown]
-    for task in _tasks(met):
+    for task in tasks_in(met):
         told.results["cancelled" if task.task_id in ended else str(task.state)] += 1
         if task.task_id in ended:
             told.sinks[task.sink] += task.records
@@ -341,9 +304,9 @@ def _without(report: Report, met: Sequence[_Met], ended: Collection[str]) -> Rep
     return told
 
 
-def _cut(planned: Iterable[tuple[_Met, Sequence[Step]]], position: int | None) -> Iterator[Page]:
+def _cut(planned: Iterable[tuple[Met, Sequence[Step]]], position: int | None) -> Iterator[Page]:
     """Yield pages that are small enough to be one transaction: acknowledgements wait behind it."""
-    begins, met, steps = position, list[_Met](), list[Step]()
+    begins, met, steps = position, list[Met](), list[Step]()
     for one, its in planned:
         too_many = len(steps) + len(its) > STEPS_MAX
         if met and (too_many or sum(step.records for step in (*steps, *its)) > CHUNK_RECORDS):
@@ -355,56 +318,7 @@ def _cut(planned: Iterable[tuple[_Met, Sequence[Step]]], position: int | None) -
         yield _page_of(begins, met, steps)
 
 
-def _page_of(begins: int | None, met: Sequence[_Met], steps: Sequence[Step]) -> Page:
+def _page_of(begins: int | None, met: Sequence[Met], steps: Sequence[Step]) -> Page:
     others = Counter(state for one in met for state in one.others)
     unknown = [one.unknown for one in met if one.unknown is not None]
     return Page(begins, met[-1].ends, tuple(steps), sum(len(one.things) for one in met), others, unknown)
-
-
-def _by_id(ledger: Ledger, *, selection: Selection, start: int, limit: int, seen: set[str]) -> Sequence[_Met]:
-    """Return what a page of the ids names, each once; of tasks only those that the filter's state and sink hold for."""
-    met = []
-    for number, name in enumerate(selection.ids[start : start + limit], start=start + 1):
-        named = () if name in seen else _named(ledger, name, selection)
-        found = [one for one in named or () if _id_of(one) not in seen]
-        seen.update([name, *map(_id_of, found)])
-        meant = [one for one in found if _is_meant(one, selection)]
-        others = [str(one.state) for one in found if not _is_meant(one, selection)]
-        met.append(_Met(number, meant, others, name if named is None else None))
-    return met
-
-
-def _named(ledger: Ledger, name: str, selection: Selection) -> Sequence[StoredDelivery | Task] | None:
-    """Return what has that id; None when nothing has."""
-    if (task := ledger.task(name)) is not None:
-        return [task]
-    if (delivery := ledger.delivery(name)) is None:
-        return None
-    if isinstance(selection.where, DeliveryFilter):
-        return [delivery]
-    return [task for _, task in ledger.tasks(TaskFilter(delivery_id=name), limit=None)]
-
-
-def _id_of(one: StoredDelivery | Task) -> str:
-    return one.task_id if isinstance(one, Task) else one.delivery_id
-
-
-def _is_meant(one: StoredDelivery | Task, selection: Selection) -> bool:
-    """Whether something that was named by its id also is in the state, and owed to the sink, that were asked for."""
-    if isinstance(one, Task) and selection.sink not in {None, one.sink}:
-        return False
-    return selection.where.state in {None, one.state}
-
-
-def _with_people(ledger: Ledger, selection: Selection) -> DeliveryFilter | TaskFilter:
-    where = selection.where if selection.sink is None else replace(selection.where, sink=selection.sink)
-    if not selection.identifiers:
-        return where
-    return replace(where, person=[lookup_hash(ledger.hash_key, *pair) for pair in selection.identifiers])
-
-
-def _listed(ledger: Ledger, *, where: DeliveryFilter | TaskFilter, limit: int, before: int | None) -> Sequence[_Met]:
-    """Return the next page of what matches."""
-    if isinstance(where, DeliveryFilter):
-        return [_Met(one.sequence, [one]) for one in ledger.deliveries(where, limit=limit, before=before)]
-    return [_Met(number, [task]) for number, task in ledger.tasks(where, limit=limit, before=before)]

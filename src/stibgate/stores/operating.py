@@ -153,7 +153,7 @@ def _cancel(db: Database, task_id: str, *, now_ms: int, by: str) -> bool:
         return False
     sequence, *columns = row
     task = task_of(columns)
-    if task.state not in {TaskState.QUEUED, TaskState.WAITING, TaskState.PAUSED, TaskState.DEAD}:
+    if not task.cancellable:
         return False
     said = f"cancelled by {by}"
     db.execute(

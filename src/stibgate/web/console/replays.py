@@ -7,7 +7,7 @@ from aiohttp import web
 
 from stibgate.domain.access import Role
 from stibgate.errors import UsageError
-from stibgate.pipeline.operations import NAMES_PEOPLE
+from stibgate.pipeline.selecting import NAMES_PEOPLE
 from stibgate.stores import Bulk, DeliveryFilter, Report, Selection, TaskFilter
 from stibgate.web.console.filters import DELIVERIES, TASKS, delivery_filter, task_filter
 from stibgate.web.console.page import ConsoleParts, Page, Visit, go, missing
